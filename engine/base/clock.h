@@ -1,0 +1,10 @@
+/* Monotonic time. */
+#ifndef OLL_BASE_CLOCK_H
+#define OLL_BASE_CLOCK_H
+
+#include <stdint.h>
+
+/* Nanoseconds since an arbitrary start; never runs backwards. */
+uint64_t oll_clock_ns(void);
+
+#endif

@@ -1,0 +1,164 @@
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "engine/base/platform.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* First number of a small text file; false when it is absent or says "max". */
+static bool read_number(const char *path, long long *out)
+{
+    char text[64];
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return false;
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    text[n] = '\0';
+    char *end;
+    *out = strtoll(text, &end, 10);
+    return end != text;
+}
+
+/* Processors' worth of time that the cgroup grants, INT_MAX without a limit. cgroup v2 writes "quota period" into
+ * cpu.max, v1 has one file for each. A process in a container sees its own group at the mount's root. */
+static int cgroup_cpus(void)
+{
+    long long quota = 0, period = 0;
+    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
+    if (f) {
+        int n = fscanf(f, "%lld %lld", &quota, &period);
+        fclose(f);
+        if (n != 2)
+            return INT_MAX;
+    } else if (!read_number("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", &quota) ||
+               !read_number("/sys/fs/cgroup/cpu/cpu.cfs_period_us", &period)) {
+        return INT_MAX;
+    }
+    if (quota <= 0 || period <= 0)
+        return INT_MAX;
+    long long cpus = (quota + period - 1) / period;
+    return cpus < 1 ? 1 : cpus > INT_MAX ? INT_MAX : (int)cpus;
+}
+
+/* True when a sibling with a smaller number shares the core of `cpu`. */
+static bool is_smt_sibling(int cpu)
+{
+    char path[96];
+    long long first;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu);
+    return read_number(path, &first) && first < cpu;
+}
+
+int oll_platform_cpus(int *ids, int max, int *n_physical)
+{
+    cpu_set_t set;
+    int n = 0, limit = cgroup_cpus();
+    if (limit > max)
+        limit = max;
+    *n_physical = 0;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) {
+        for (int pass = 0; pass < 2; pass++) {
+            for (int cpu = 0; cpu < CPU_SETSIZE && n < limit; cpu++)
+                if (CPU_ISSET(cpu, &set) && is_smt_sibling(cpu) == (pass == 1))
+                    ids[n++] = cpu;
+            if (pass == 0)
+                *n_physical = n;
+        }
+    }
+    if (n == 0) {
+        ids[n++] = 0;
+        *n_physical = 1;
+    }
+    /* An affinity mask of second siblings alone: each still has a core of its own. */
+    if (*n_physical == 0)
+        *n_physical = n;
+    return n;
+}
+
+bool oll_platform_pin(int cpu_id)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu_id, &set);
+    return pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0;
+}
+
+void oll_platform_wait(_Atomic uint32_t *word, uint32_t expected)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
+}
+
+void oll_platform_wake(_Atomic uint32_t *word, int n)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+}
+
+static uint64_t meminfo_bytes(const char *key)
+{
+    char line[256];
+    uint64_t kib = 0;
+    size_t n = strlen(key);
+    FILE *f = fopen("/proc/meminfo", "re");
+    if (!f)
+        return 0;
+    while (fgets(line, sizeof line, f)) {
+        if (strncmp(line, key, n) == 0) {
+            kib = strtoull(line + n, NULL, 10);
+            break;
+        }
+    }
+    fclose(f);
+    return kib * 1024;
+}
+
+/* Limit of the cgroup in bytes, or 0. v1 states "no limit" as a number near 2^63. */
+static uint64_t cgroup_memory_max(void)
+{
+    long long limit;
+    if (!read_number("/sys/fs/cgroup/memory.max", &limit) &&
+        !read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes", &limit))
+        return 0;
+    return limit <= 0 || limit >= LLONG_MAX / 2 ? 0 : (uint64_t)limit;
+}
+
+static uint64_t cgroup_memory_used(void)
+{
+    long long used;
+    if (!read_number("/sys/fs/cgroup/memory.current", &used) &&
+        !read_number("/sys/fs/cgroup/memory/memory.usage_in_bytes", &used))
+        return 0;
+    return used > 0 ? (uint64_t)used : 0;
+}
+
+uint64_t oll_platform_memory_total(void)
+{
+    uint64_t total = meminfo_bytes("MemTotal:"), limit = cgroup_memory_max();
+    return limit && limit < total ? limit : total;
+}
+
+uint64_t oll_platform_memory_free(void)
+{
+    uint64_t avail = meminfo_bytes("MemAvailable:"), limit = cgroup_memory_max();
+    if (limit) {
+        uint64_t used = cgroup_memory_used(), left = limit > used ? limit - used : 0;
+        return left < avail ? left : avail;
+    }
+    return avail;
+}
+
+uint64_t oll_platform_peak_rss(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024u : 0;
+}
