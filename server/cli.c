@@ -51,7 +51,8 @@ const char *cli_value(const struct cli_args *args, const char *name, const char 
     return fallback;
 }
 
-bool cli_int(const struct cli_args *args, const char *name, int64_t fallback, int64_t min, int64_t max, int64_t *out)
+bool cli_int(const struct cli_args *args, const char *name, int64_t fallback, int64_t min,
+             int64_t max, int64_t *out)
 {
     const char *text = cli_value(args, name, NULL);
     char *end;
@@ -62,22 +63,26 @@ bool cli_int(const struct cli_args *args, const char *name, int64_t fallback, in
     errno = 0;
     long long v = strtoll(text, &end, 10);
     if (end == text || *end || errno || v < min || v > max) {
-        cli_failf("--%s %s: expected a whole number from %lld to %lld", name, text, (long long)min, (long long)max);
+        cli_failf("--%s %s: expected a whole number from %lld to %lld", name, text, (long long)min,
+                  (long long)max);
         return false;
     }
     *out = v;
     return true;
 }
 
-static const struct cli_command *find_command(const struct cli_command *const *list, const char *name)
+static const struct cli_command *find_command(const struct cli_command *const *list,
+                                              const char *name)
 {
     for (; *list; list++)
-        if (strcmp((*list)->name, name) == 0 || ((*list)->alias && strcmp((*list)->alias, name) == 0))
+        if (strcmp((*list)->name, name) == 0 ||
+            ((*list)->alias && strcmp((*list)->alias, name) == 0))
             return *list;
     return NULL;
 }
 
-static const struct cli_option *find_option(const struct cli_command *command, const char *name, size_t n)
+static const struct cli_option *find_option(const struct cli_command *command, const char *name,
+                                            size_t n)
 {
     for (const struct cli_option *o = command->options; o && o->name; o++)
         if (strlen(o->name) == n && memcmp(o->name, name, n) == 0)
@@ -103,8 +108,8 @@ static void print_commands(const struct cli_command *const *list)
 
 static void print_help(const char *path, const struct cli_command *command)
 {
-    printf("%s\n\nUsage:\n  oll%s%s%s%s\n", command->summary, path, command->usage[0] ? " " : "", command->usage,
-           command->options ? " [flags]" : "");
+    printf("%s\n\nUsage:\n  oll%s%s%s%s\n", command->summary, path, command->usage[0] ? " " : "",
+           command->usage, command->options ? " [flags]" : "");
     if (command->alias)
         printf("\nAliases:\n  %s, %s\n", command->name, command->alias);
     if (command->children) {
@@ -119,8 +124,10 @@ static void print_help(const char *path, const struct cli_command *command)
         if (o->short_name)
             snprintf(short_form, sizeof short_form, "-%c, ", o->short_name);
         snprintf(left, sizeof left, "  %s--%s%s%s%s", short_form, o->name,
-                 o->kind == CLI_FLAG ? "" : o->kind == CLI_OPTIONAL ? "[=" : " ", o->arg ? o->arg : "",
-                 o->kind == CLI_OPTIONAL ? "]" : "");
+                 o->kind == CLI_FLAG       ? ""
+                 : o->kind == CLI_OPTIONAL ? "[="
+                                           : " ",
+                 o->arg ? o->arg : "", o->kind == CLI_OPTIONAL ? "]" : "");
         printf("%-*s   %s\n", HELP_COLUMN, left, o->help);
     }
     printf("%-*s   %s\n", HELP_COLUMN, "  -h, --help", "help for this command");
@@ -142,15 +149,16 @@ static int usage_error(const char *path, const char *fmt, const char *a)
     return 2;
 }
 
-/* Takes one word that begins with a dash; *i moves on when the value is the next word. Returns 0, or 2 after a
- * message. */
+/* Takes one word that begins with a dash; *i moves on when the value is the next word. Returns 0,
+ * or 2 after a message. */
 static int take_option(struct cli_args *args, const char *path, int argc, char **argv, int *i)
 {
     const char *word = argv[*i], *value = NULL;
     const struct cli_option *option;
     if (word[1] == '-') {
         const char *eq = strchr(word, '=');
-        option = find_option(args->command, word + 2, eq ? (size_t)(eq - word - 2) : strlen(word + 2));
+        option =
+            find_option(args->command, word + 2, eq ? (size_t)(eq - word - 2) : strlen(word + 2));
         value = eq ? eq + 1 : NULL;
     } else {
         option = find_short(args->command, word[1]);
@@ -189,7 +197,8 @@ static int run_command(const struct cli_command *command, const char *path, int 
             args.positional[args.n_positional++] = argv[i];
         } else if (strcmp(argv[i], "--") == 0) {
             only_positional = true;
-        } else if (strcmp(argv[i], "--help") == 0 || (strcmp(argv[i], "-h") == 0 && !find_short(command, 'h'))) {
+        } else if (strcmp(argv[i], "--help") == 0 ||
+                   (strcmp(argv[i], "-h") == 0 && !find_short(command, 'h'))) {
             print_help(path, command);
             goto done;
         } else {
@@ -236,7 +245,8 @@ int cli_main(int argc, char **argv)
     if (!command)
         return usage_error("", "unknown command \"%s\" for \"oll\"", argv[help ? 2 : 1]);
     if (help || !command->run) {
-        bool asked = help || i >= argc || strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+        bool asked =
+            help || i >= argc || strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
         if (!asked)
             return usage_error(path, "unknown command \"%s\"", argv[i]);
         print_help(path, command);

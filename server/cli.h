@@ -1,8 +1,10 @@
-/* The command line: one table of commands and options, from which parsing, --help, completion and the man page come.
+/* The command line: one table of commands and options, from which parsing, --help, completion and
+ * the man page come.
  *
- * server/cli_<command>.c holds one command (or a family) and defines its `const struct cli_command`; main.c lists them
- * in the order of the help text. A command returns the exit code: 0 success, 1 failure (with one line "Error: ..." on
- * standard error, printed by cli_fail), 2 wrong usage. */
+ * server/cli_<command>.c holds one command (or a family) and defines its `const struct
+ * cli_command`; main.c lists them in the order of the help text. A command returns the exit code: 0
+ * success, 1 failure (with one line "Error: ..." on standard error, printed by cli_fail), 2 wrong
+ * usage. */
 #ifndef OLL_SERVER_CLI_H
 #define OLL_SERVER_CLI_H
 
@@ -23,7 +25,7 @@ struct cli_option {
     const char *name; /* without dashes */
     char short_name;  /* 0 when there is none */
     enum cli_option_kind kind;
-    const char *arg;  /* word for the value in the help text */
+    const char *arg; /* word for the value in the help text */
     const char *help;
 };
 
@@ -46,7 +48,8 @@ struct cli_command {
     const char *details;              /* further text of its own help, may be NULL */
     const struct cli_option *options; /* ends with a NULL name; may be NULL */
     int min_args, max_args;           /* positional arguments; max -1: any number */
-    const struct cli_command *const *children; /* sub-commands, NULL-terminated; then `run` is NULL */
+    const struct cli_command *const
+        *children; /* sub-commands, NULL-terminated; then `run` is NULL */
     bool hidden;
     int (*run)(const struct cli_args *args);
 };
@@ -54,13 +57,15 @@ struct cli_command {
 /* Commands in the order of the help text, NULL-terminated (main.c). */
 extern const struct cli_command *const cli_commands[];
 
-/* Whether an option was given; its last value, else `fallback`. The name must be in the command's table. */
+/* Whether an option was given; its last value, else `fallback`. The name must be in the command's
+ * table. */
 bool cli_has(const struct cli_args *args, const char *name);
 const char *cli_value(const struct cli_args *args, const char *name, const char *fallback);
 /* The `i`-th value of a repeated option, NULL beyond the last. */
 const char *cli_value_at(const struct cli_args *args, const char *name, int i);
 /* An integer option in [min, max]; on a bad value prints the error and returns false. */
-bool cli_int(const struct cli_args *args, const char *name, int64_t fallback, int64_t min, int64_t max, int64_t *out);
+bool cli_int(const struct cli_args *args, const char *name, int64_t fallback, int64_t min,
+             int64_t max, int64_t *out);
 
 /* Prints "Error: <text>" and returns 1, for `return cli_fail(&err);`. */
 int cli_fail(const struct oll_error *err);

@@ -37,14 +37,15 @@ bool testing_check_eq(long long a, long long b, const char *text, const char *fi
 bool testing_check_str(const char *a, const char *b, const char *text, const char *file, int line)
 {
     bool same = a && b ? strcmp(a, b) == 0 : a == b;
-    return testing_check(same, file, line, "%s\n    got      \"%s\"\n    expected \"%s\"", text, a ? a : "(null)",
-                         b ? b : "(null)");
+    return testing_check(same, file, line, "%s\n    got      \"%s\"\n    expected \"%s\"", text,
+                         a ? a : "(null)", b ? b : "(null)");
 }
 
-bool testing_check_status(oll_status got, oll_status expected, const char *text, const char *file, int line)
+bool testing_check_status(oll_status got, oll_status expected, const char *text, const char *file,
+                          int line)
 {
-    return testing_check(got == expected, file, line, "%s gave \"%s\", expected \"%s\"", text, oll_status_text(got),
-                         oll_status_text(expected));
+    return testing_check(got == expected, file, line, "%s gave \"%s\", expected \"%s\"", text,
+                         oll_status_text(got), oll_status_text(expected));
 }
 
 void testing_skip(const char *fmt, ...)

@@ -1,7 +1,8 @@
 /* Tokenizer: text to token ids and back, as the model's makers meant.
  *
- * Built from the `tokenizer.*` metadata of a GGUF file; afterwards read-only, so threads may share it. Encoding and
- * decoding keep their working memory in the caller's objects. Algorithms: SentencePiece BPE (`llama`), byte-level BPE
+ * Built from the `tokenizer.*` metadata of a GGUF file; afterwards read-only, so threads may share
+ * it. Encoding and decoding keep their working memory in the caller's objects. Algorithms:
+ * SentencePiece BPE (`llama`), byte-level BPE
  * (`gpt2`, `gemma4`), WordPiece (`bert`), unigram (`t5`); each source file names its own. */
 #ifndef OLL_TOKENIZER_TOKENIZER_H
 #define OLL_TOKENIZER_TOKENIZER_H
@@ -17,10 +18,10 @@ enum { OLL_TOKEN_NONE = -1 };
 
 struct oll_tokenizer;
 
-/* Reads the vocabulary. The file may be closed afterwards: nothing is borrowed. `n_vocab` is the number of rows of
- * token_embd, or 0 when unknown: longer token lists are cut to it. */
-oll_status oll_tokenizer_new(const struct oll_gguf *gguf, uint64_t n_vocab, struct oll_tokenizer **out,
-                             struct oll_error *err) OLL_MUST_USE;
+/* Reads the vocabulary. The file may be closed afterwards: nothing is borrowed. `n_vocab` is the
+ * number of rows of token_embd, or 0 when unknown: longer token lists are cut to it. */
+oll_status oll_tokenizer_new(const struct oll_gguf *gguf, uint64_t n_vocab,
+                             struct oll_tokenizer **out, struct oll_error *err) OLL_MUST_USE;
 void oll_tokenizer_free(struct oll_tokenizer *tok);
 
 int32_t oll_tokenizer_n_tokens(const struct oll_tokenizer *tok);
@@ -40,20 +41,21 @@ enum oll_encode_flags {
     OLL_ENCODE_CONTINUE = 4
 };
 
-/* Appends the ids of text[0..n) to *out. Any bytes are accepted. OLL_ERR_MEMORY is the only failure that text can
- * cause. */
-oll_status oll_tokenizer_encode(const struct oll_tokenizer *tok, const char *text, size_t n, unsigned flags,
-                                struct oll_tokens *out) OLL_MUST_USE;
+/* Appends the ids of text[0..n) to *out. Any bytes are accepted. OLL_ERR_MEMORY is the only failure
+ * that text can cause. */
+oll_status oll_tokenizer_encode(const struct oll_tokenizer *tok, const char *text, size_t n,
+                                unsigned flags, struct oll_tokens *out) OLL_MUST_USE;
 
-/* Bytes of one token as they appear in text (byte tokens as their byte, word marks as spaces). Special tokens give
- * their text when `render_special`, else nothing. The pointer is valid as long as the tokenizer. */
-void oll_tokenizer_piece(const struct oll_tokenizer *tok, int32_t id, bool render_special, const char **bytes,
-                         size_t *n);
+/* Bytes of one token as they appear in text (byte tokens as their byte, word marks as spaces).
+ * Special tokens give their text when `render_special`, else nothing. The pointer is valid as long
+ * as the tokenizer. */
+void oll_tokenizer_piece(const struct oll_tokenizer *tok, int32_t id, bool render_special,
+                         const char **bytes, size_t *n);
 
-/* Appends the concatenated pieces of ids[0..n): no clean-up, leading space kept. Ids out of range give
- * OLL_ERR_ARG. */
-oll_status oll_tokenizer_decode(const struct oll_tokenizer *tok, const int32_t *ids, size_t n, bool render_special,
-                                struct oll_strbuf *out) OLL_MUST_USE;
+/* Appends the concatenated pieces of ids[0..n): no clean-up, leading space kept. Ids out of range
+ * give OLL_ERR_ARG. */
+oll_status oll_tokenizer_decode(const struct oll_tokenizer *tok, const int32_t *ids, size_t n,
+                                bool render_special, struct oll_strbuf *out) OLL_MUST_USE;
 
 /* Streaming decoder: gives out bytes as soon as they form whole characters, never a part of one. */
 struct oll_stream_decoder {
@@ -62,8 +64,10 @@ struct oll_stream_decoder {
     char pending[8]; /* start of an unfinished character */
     size_t n_pending;
 };
-void oll_stream_decoder_init(struct oll_stream_decoder *dec, const struct oll_tokenizer *tok, bool render_special);
-/* Appends what has become complete to *out. Bytes that can never become a character come out as U+FFFD. */
+void oll_stream_decoder_init(struct oll_stream_decoder *dec, const struct oll_tokenizer *tok,
+                             bool render_special);
+/* Appends what has become complete to *out. Bytes that can never become a character come out as
+ * U+FFFD. */
 void oll_stream_decoder_add(struct oll_stream_decoder *dec, int32_t id, struct oll_strbuf *out);
 /* Ends the stream: an unfinished character comes out as U+FFFD. */
 void oll_stream_decoder_finish(struct oll_stream_decoder *dec, struct oll_strbuf *out);
@@ -72,13 +76,27 @@ void oll_stream_decoder_finish(struct oll_stream_decoder *dec, struct oll_strbuf
 
 /* Roles; OLL_TOKEN_NONE when the model has none. */
 enum oll_token_role {
-    OLL_ROLE_BOS, OLL_ROLE_EOS, OLL_ROLE_EOT, OLL_ROLE_EOM, OLL_ROLE_UNK, OLL_ROLE_SEP, OLL_ROLE_PAD, OLL_ROLE_CLS,
-    OLL_ROLE_MASK, OLL_ROLE_FIM_PRE, OLL_ROLE_FIM_SUF, OLL_ROLE_FIM_MID, OLL_ROLE_FIM_PAD, OLL_ROLE_FIM_REP,
-    OLL_ROLE_FIM_SEP, OLL_ROLE_COUNT
+    OLL_ROLE_BOS,
+    OLL_ROLE_EOS,
+    OLL_ROLE_EOT,
+    OLL_ROLE_EOM,
+    OLL_ROLE_UNK,
+    OLL_ROLE_SEP,
+    OLL_ROLE_PAD,
+    OLL_ROLE_CLS,
+    OLL_ROLE_MASK,
+    OLL_ROLE_FIM_PRE,
+    OLL_ROLE_FIM_SUF,
+    OLL_ROLE_FIM_MID,
+    OLL_ROLE_FIM_PAD,
+    OLL_ROLE_FIM_REP,
+    OLL_ROLE_FIM_SEP,
+    OLL_ROLE_COUNT
 };
 int32_t oll_tokenizer_role(const struct oll_tokenizer *tok, enum oll_token_role role);
-bool oll_tokenizer_is_eog(const struct oll_tokenizer *tok, int32_t id);     /* ends a generation */
-bool oll_tokenizer_is_special(const struct oll_tokenizer *tok, int32_t id); /* control, unknown or user defined */
+bool oll_tokenizer_is_eog(const struct oll_tokenizer *tok, int32_t id); /* ends a generation */
+bool oll_tokenizer_is_special(const struct oll_tokenizer *tok,
+                              int32_t id); /* control, unknown or user defined */
 bool oll_tokenizer_is_control(const struct oll_tokenizer *tok, int32_t id);
 bool oll_tokenizer_adds_bos(const struct oll_tokenizer *tok);
 bool oll_tokenizer_adds_eos(const struct oll_tokenizer *tok);
@@ -86,7 +104,8 @@ bool oll_tokenizer_adds_eos(const struct oll_tokenizer *tok);
 const char *oll_tokenizer_text(const struct oll_tokenizer *tok, int32_t id, size_t *n);
 /* Id of the token with exactly this raw text, else OLL_TOKEN_NONE. */
 int32_t oll_tokenizer_find(const struct oll_tokenizer *tok, const char *text, size_t n);
-/* Ids whose logits must be -inf (tokenizer.ggml.suppress_tokens); NULL and 0 when there are none. */
+/* Ids whose logits must be -inf (tokenizer.ggml.suppress_tokens); NULL and 0 when there are none.
+ */
 const int32_t *oll_tokenizer_suppressed(const struct oll_tokenizer *tok, size_t *n);
 
 #endif

@@ -77,7 +77,10 @@ char *oll_arena_strndup(struct oll_arena *arena, const char *s, size_t n)
     return copy;
 }
 
-char *oll_arena_strdup(struct oll_arena *arena, const char *s) { return oll_arena_strndup(arena, s, strlen(s)); }
+char *oll_arena_strdup(struct oll_arena *arena, const char *s)
+{
+    return oll_arena_strndup(arena, s, strlen(s));
+}
 
 char *oll_arena_printf(struct oll_arena *arena, const char *fmt, ...)
 {

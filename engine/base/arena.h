@@ -1,8 +1,9 @@
 /* Arena: memory of one lifetime (model, request), given back whole.
  *
- * Allocation never fails in the middle of a run of reservations: the first failure (out of memory, or beyond the
- * arena's maximum) sticks, later calls return NULL, and the caller checks `arena->status` once at the end. Pointers
- * into an arena are borrowed: valid until reset or free. One thread at a time. */
+ * Allocation never fails in the middle of a run of reservations: the first failure (out of memory,
+ * or beyond the arena's maximum) sticks, later calls return NULL, and the caller checks
+ * `arena->status` once at the end. Pointers into an arena are borrowed: valid until reset or free.
+ * One thread at a time. */
 #ifndef OLL_BASE_ARENA_H
 #define OLL_BASE_ARENA_H
 

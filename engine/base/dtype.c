@@ -35,14 +35,26 @@ bool oll_dtype_from_name(const char *name, enum oll_dtype *out)
 const char *oll_dtype_refusal(uint32_t id)
 {
     switch (id) {
-    case 4: case 5:
-        return "a 4-bit type removed in 2023 (Q4_2, Q4_3): convert the model again";
-    case 31: case 32: case 33: case 36: case 37: case 38:
-        return "a row-interleaved type removed in 2024 (Q4_0_4_4 and the like): use the plain Q4_0 or IQ4_NL file";
-    case 133: case 137: case 138: case 139: case 140: case 141: case 144: case 145: case 146:
-        return "made for the ik_llama.cpp fork: use a file of a common type";
-    default:
-        break;
+    case 4:
+    case 5: return "a 4-bit type removed in 2023 (Q4_2, Q4_3): convert the model again";
+    case 31:
+    case 32:
+    case 33:
+    case 36:
+    case 37:
+    case 38:
+        return "a row-interleaved type removed in 2024 (Q4_0_4_4 and the like): use the plain Q4_0 "
+               "or IQ4_NL file";
+    case 133:
+    case 137:
+    case 138:
+    case 139:
+    case 140:
+    case 141:
+    case 144:
+    case 145:
+    case 146: return "made for the ik_llama.cpp fork: use a file of a common type";
+    default: break;
     }
     if (id >= 97)
         return "a type of a fork (ik_llama.cpp numbers begin at 97): use a file of a common type";

@@ -76,7 +76,8 @@ void oll_file_map_drop(const struct oll_file_map *map, uint64_t off, uint64_t n_
         posix_madvise((void *)(map->data + begin), (size_t)(end - begin), POSIX_MADV_DONTNEED);
 }
 
-oll_status oll_file_read(const char *path, uint64_t max_bytes, char **data, uint64_t *n_bytes, struct oll_error *err)
+oll_status oll_file_read(const char *path, uint64_t max_bytes, char **data, uint64_t *n_bytes,
+                         struct oll_error *err)
 {
     int fd;
     uint64_t size, done = 0;
@@ -84,8 +85,8 @@ oll_status oll_file_read(const char *path, uint64_t max_bytes, char **data, uint
     oll_status status = OLL_OK;
     char *buf = NULL;
     if (size > max_bytes) {
-        status = OLL_FAIL(err, OLL_ERR_LIMIT, "%s: %llu bytes, at most %llu are read", path, (unsigned long long)size,
-                          (unsigned long long)max_bytes);
+        status = OLL_FAIL(err, OLL_ERR_LIMIT, "%s: %llu bytes, at most %llu are read", path,
+                          (unsigned long long)size, (unsigned long long)max_bytes);
     } else if (!(buf = oll_alloc((size_t)size + 1, 1))) {
         status = OLL_FAIL(err, OLL_ERR_MEMORY, "%s: out of memory", path);
     }

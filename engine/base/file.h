@@ -1,4 +1,5 @@
-/* Files: read-only maps and small whole-file reads. What differs between systems is in platform_linux.c. */
+/* Files: read-only maps and small whole-file reads. What differs between systems is in
+ * platform_linux.c. */
 #ifndef OLL_BASE_FILE_H
 #define OLL_BASE_FILE_H
 
@@ -11,15 +12,18 @@ struct oll_file_map {
     uint64_t size_bytes;
 };
 
-/* Maps a regular file read-only and private. Refuses anything that is no regular file, so that a FIFO or a device
- * cannot block or feed us for ever. OLL_ERR_NOT_FOUND, OLL_ERR_DENIED, OLL_ERR_IO. */
-oll_status oll_file_map(const char *path, struct oll_file_map *out, struct oll_error *err) OLL_MUST_USE;
+/* Maps a regular file read-only and private. Refuses anything that is no regular file, so that a
+ * FIFO or a device cannot block or feed us for ever. OLL_ERR_NOT_FOUND, OLL_ERR_DENIED, OLL_ERR_IO.
+ */
+oll_status oll_file_map(const char *path, struct oll_file_map *out,
+                        struct oll_error *err) OLL_MUST_USE;
 void oll_file_unmap(struct oll_file_map *map);
-/* Tells the system that a range of the map is not needed any more (its pages can be read again from the file). */
+/* Tells the system that a range of the map is not needed any more (its pages can be read again from
+ * the file). */
 void oll_file_map_drop(const struct oll_file_map *map, uint64_t off, uint64_t n_bytes);
 
-/* Reads a whole regular file of at most `max_bytes`; `*data` gets a terminating NUL that `*n_bytes` does not count and
- * is released with oll_free. */
+/* Reads a whole regular file of at most `max_bytes`; `*data` gets a terminating NUL that `*n_bytes`
+ * does not count and is released with oll_free. */
 oll_status oll_file_read(const char *path, uint64_t max_bytes, char **data, uint64_t *n_bytes,
                          struct oll_error *err) OLL_MUST_USE;
 

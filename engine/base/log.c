@@ -8,7 +8,10 @@
 static atomic_int level_now = OLL_LOG_WARN;
 
 /* Relaxed: a level seen late costs a line, nothing else. */
-void oll_log_set_level(enum oll_log_level level) { atomic_store_explicit(&level_now, level, memory_order_relaxed); }
+void oll_log_set_level(enum oll_log_level level)
+{
+    atomic_store_explicit(&level_now, level, memory_order_relaxed);
+}
 
 enum oll_log_level oll_log_level(void)
 {
@@ -26,8 +29,8 @@ void oll_log(enum oll_log_level level, const char *area, const char *fmt, ...)
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
     size_t n = strftime(line, sizeof line, "time=%Y-%m-%dT%H:%M:%S", &tm);
-    n += (size_t)snprintf(line + n, sizeof line - n, ".%03ldZ level=%s area=%s msg=\"", now.tv_nsec / 1000000,
-                          names[level], area);
+    n += (size_t)snprintf(line + n, sizeof line - n, ".%03ldZ level=%s area=%s msg=\"",
+                          now.tv_nsec / 1000000, names[level], area);
     va_list args;
     va_start(args, fmt);
     int m = vsnprintf(line + n, sizeof line - n - 2, fmt, args);

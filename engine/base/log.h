@@ -8,11 +8,12 @@ enum oll_log_level { OLL_LOG_ERROR, OLL_LOG_WARN, OLL_LOG_INFO, OLL_LOG_DEBUG, O
 
 void oll_log_set_level(enum oll_log_level level);
 enum oll_log_level oll_log_level(void);
-/* `area` is the module ("gguf", "cpu"); the text has no newline. Thread-safe: a line is written whole. */
+/* `area` is the module ("gguf", "cpu"); the text has no newline. Thread-safe: a line is written
+ * whole. */
 void oll_log(enum oll_log_level level, const char *area, const char *fmt, ...) OLL_PRINTF(3, 4);
 
-#define oll_log_warn(area, ...) oll_log(OLL_LOG_WARN, area, __VA_ARGS__)
-#define oll_log_info(area, ...) oll_log(OLL_LOG_INFO, area, __VA_ARGS__)
+#define oll_log_warn(area, ...)  oll_log(OLL_LOG_WARN, area, __VA_ARGS__)
+#define oll_log_info(area, ...)  oll_log(OLL_LOG_INFO, area, __VA_ARGS__)
 #define oll_log_debug(area, ...) oll_log(OLL_LOG_DEBUG, area, __VA_ARGS__)
 
 #endif

@@ -6,8 +6,9 @@
 #ifdef OLL_FAULTS
 #include <stdatomic.h>
 
-/* Counts allocations and fails the one whose number the environment names, and every later one when the number is
- * followed by '+'. Relaxed: the count alone matters, no data is published through it. */
+/* Counts allocations and fails the one whose number the environment names, and every later one when
+ * the number is followed by '+'. Relaxed: the count alone matters, no data is published through it.
+ */
 static bool fault_due(void)
 {
     static atomic_long count;

@@ -1,4 +1,5 @@
-/* Checked sizes and allocation. Sizes derived from input go through these helpers before they reach an allocator. */
+/* Checked sizes and allocation. Sizes derived from input go through these helpers before they reach
+ * an allocator. */
 #ifndef OLL_BASE_MEM_H
 #define OLL_BASE_MEM_H
 
@@ -36,8 +37,9 @@ static inline size_t oll_align_up(size_t n, size_t align) { return (n + align - 
 
 static inline size_t oll_div_up(size_t n, size_t d) { return (n + d - 1) / d; }
 
-/* malloc, calloc, realloc and strdup with two additions: `count * size` is checked, and a test build can make the n-th
- * allocation fail (OLL_FAULT_ALLOC=n in the environment of a build with OLL_FAULTS). NULL means out of memory. */
+/* malloc, calloc, realloc and strdup with two additions: `count * size` is checked, and a test
+ * build can make the n-th allocation fail (OLL_FAULT_ALLOC=n in the environment of a build with
+ * OLL_FAULTS). NULL means out of memory. */
 void *oll_alloc(size_t count, size_t size);
 void *oll_calloc(size_t count, size_t size);
 void *oll_realloc(void *p, size_t count, size_t size);

@@ -30,8 +30,9 @@ static bool read_number(const char *path, long long *out)
     return end != text;
 }
 
-/* Processors' worth of time that the cgroup grants, INT_MAX without a limit. cgroup v2 writes "quota period" into
- * cpu.max, v1 has one file for each. A process in a container sees its own group at the mount's root. */
+/* Processors' worth of time that the cgroup grants, INT_MAX without a limit. cgroup v2 writes
+ * "quota period" into cpu.max, v1 has one file for each. A process in a container sees its own
+ * group at the mount's root. */
 static int cgroup_cpus(void)
 {
     long long quota = 0, period = 0;

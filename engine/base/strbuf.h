@@ -1,7 +1,8 @@
 /* Growing byte buffer with a limit and a sticky failure.
  *
- * `data` is always terminated by a NUL that `len` does not count (also when empty: then it points at a static ""),
- * and may hold NULs of its own. After the first failure appends do nothing; check `status` once at the end. */
+ * `data` is always terminated by a NUL that `len` does not count (also when empty: then it points
+ * at a static ""), and may hold NULs of its own. After the first failure appends do nothing; check
+ * `status` once at the end. */
 #ifndef OLL_BASE_STRBUF_H
 #define OLL_BASE_STRBUF_H
 
@@ -24,8 +25,8 @@ void oll_strbuf_addc(struct oll_strbuf *sb, char c);
 void oll_strbuf_printf(struct oll_strbuf *sb, const char *fmt, ...) OLL_PRINTF(2, 3);
 /* Drops the first `n` bytes, at most all. */
 void oll_strbuf_drop(struct oll_strbuf *sb, size_t n);
-/* Hands the bytes to the caller, who releases them with oll_free; the buffer is empty afterwards. NULL after a
- * failure. */
+/* Hands the bytes to the caller, who releases them with oll_free; the buffer is empty afterwards.
+ * NULL after a failure. */
 char *oll_strbuf_take(struct oll_strbuf *sb, size_t *len);
 
 #endif

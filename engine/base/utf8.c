@@ -14,7 +14,8 @@ static int lead_len(unsigned char c)
     return c < 0xF5 ? 4 : 0;
 }
 
-/* Range of the second byte, which excludes overlong forms, surrogates and code points beyond U+10FFFF. */
+/* Range of the second byte, which excludes overlong forms, surrogates and code points beyond
+ * U+10FFFF. */
 static bool second_ok(unsigned char lead, unsigned char c)
 {
     switch (lead) {

@@ -103,7 +103,8 @@ TEST(dtype_table)
     enum oll_dtype t;
     CHECK(oll_dtype_from_name("q4_k", &t) && t == OLL_Q4_K);
     CHECK(!oll_dtype_from_name("q4_x", &t));
-    CHECK(oll_dtype_info(4) == NULL && oll_dtype_info(43) == NULL && oll_dtype_info(UINT32_MAX) == NULL);
+    CHECK(oll_dtype_info(4) == NULL && oll_dtype_info(43) == NULL &&
+          oll_dtype_info(UINT32_MAX) == NULL);
     CHECK_EQ(oll_dtype_row_bytes(OLL_Q6_K, 512), 420);
 }
 
@@ -116,7 +117,9 @@ TEST(sha256_of_abc)
     oll_sha256_final(h, digest);
     oll_sha256_free(h);
     oll_sha256_hex(digest, hex);
-    CHECK_STR(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"); /* FIPS 180-4 example */
+    CHECK_STR(hex,
+              "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"); /* FIPS 180-4
+                                                                                      example */
 }
 
 TEST(files_that_are_no_files)
