@@ -1,0 +1,97 @@
+/* Direct evaluation: a loaded model and contexts of token sequences, for the engine thread and for
+ * tools that need numbers rather than text (`oll logits`, `oll perplexity`, `oll embed`, `oll
+ * bench`, golden tests).
+ *
+ * A model is read-only after loading; several contexts may use it, one at a time (they share its
+ * devices). A context belongs to one thread at a time. */
+#ifndef OLL_ENGINE_EVAL_H
+#define OLL_ENGINE_EVAL_H
+
+#include "engine/base/dtype.h"
+#include "engine/base/status.h"
+#include "engine/oll.h"
+#include "tokenizer/tokenizer.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct oll_model;
+struct oll_context;
+
+struct oll_model_params {
+    const char *devices; /* as in oll_engine_params */
+    int n_threads;
+    bool no_tokenizer; /* a file whose vocabulary cannot be used still gives logits */
+    const char *isa;   /* as in oll_device_params */
+};
+
+/* Maps the file, checks every hyper-parameter and shape of its architecture, opens the devices,
+ * places and uploads the weights. An unknown architecture or a missing tensor is named, with the
+ * nearest known one. */
+oll_status oll_model_load(const char *path, const struct oll_model_params *params,
+                          struct oll_model **out, struct oll_error *err) OLL_MUST_USE;
+void oll_model_free(struct oll_model *model); /* after its contexts; NULL is accepted */
+
+/* kv_bytes, activation_bytes and n_ctx are 0 here: they belong to a context. */
+const struct oll_model_info *oll_model_facts(const struct oll_model *model);
+const struct oll_tokenizer *oll_model_tokenizer(
+    const struct oll_model *model); /* NULL with no_tokenizer */
+/* The Jinja text of tokenizer.chat_template, NULL when there is none; terminated, owned by the
+ * model. */
+const char *oll_model_chat_template(const struct oll_model *model);
+/* How the model pools: enum oll_pooling of kernels/device.h; OLL_POOLING_NONE for plain decoders.
+ */
+int oll_model_pooling(const struct oll_model *model);
+
+struct oll_context_params {
+    uint32_t n_ctx; /* positions of one sequence, not rounded; 0: min(trained, 4096) */
+    uint32_t n_seq; /* sequences held at once, at least 1 */
+    uint32_t
+        n_ubatch; /* most tokens of one pass; 0: 512. Encoders need a whole input in one pass */
+    enum oll_dtype kv_dtype; /* OLL_F16, OLL_F32, OLL_Q8_0 */
+};
+
+oll_status oll_context_new(struct oll_model *model, const struct oll_context_params *params,
+                           struct oll_context **out, struct oll_error *err) OLL_MUST_USE;
+void oll_context_free(struct oll_context *ctx);
+
+/* Memory as planned at creation, equal to what was allocated. */
+uint64_t oll_context_kv_bytes(const struct oll_context *ctx);
+uint64_t oll_context_activation_bytes(const struct oll_context *ctx);
+uint32_t oll_context_n_ctx(const struct oll_context *ctx);
+uint32_t oll_context_n_ubatch(const struct oll_context *ctx);
+
+/* Tokens of one step. Positions of a sequence must go on where it ends; token ids must be below
+ * n_vocab (checked, OLL_ERR_ARG); a sequence beyond n_ctx is OLL_ERR_LIMIT. Any number of tokens:
+ * passes of n_ubatch are formed inside.
+ */
+struct oll_batch {
+    uint32_t n;
+    const int32_t *tokens;
+    const int32_t *seq;  /* [n] sequence of each token; NULL: all 0 */
+    const uint8_t *want; /* [n] nonzero: logits of this row; NULL: the last row alone */
+};
+
+/* Runs the batch. On success *logits points at [n_wanted, n_vocab] f32 in the order of the rows,
+ * valid until the next call on this context; NULL when nothing was wanted. With `abort` set by
+ * another thread the call ends with OLL_ERR_CANCELED and the sequences of the batch are as before.
+ */
+oll_status oll_context_eval(struct oll_context *ctx, const struct oll_batch *batch,
+                            const atomic_bool *abort, const float **logits,
+                            struct oll_error *err) OLL_MUST_USE;
+
+/* Sequence bookkeeping. */
+uint32_t oll_context_seq_len(const struct oll_context *ctx, uint32_t seq);
+/* Keeps the first n positions. False when the state cannot go back that far (a sliding window that
+ * has moved on): then the sequence is empty. */
+bool oll_context_seq_truncate(struct oll_context *ctx, uint32_t seq, uint32_t n);
+void oll_context_seq_clear(struct oll_context *ctx, uint32_t seq);
+
+/* Embeddings: evaluates `n` ids as one input and writes the pooled, L2-normalised vector
+ * [n_embd_out] (dense layers applied); with `raw` the un-normalised one. The ids are taken as
+ * given. Uses sequence 0, which is empty afterwards. */
+oll_status oll_context_embed(struct oll_context *ctx, const int32_t *tokens, uint32_t n, bool raw,
+                             float *out, struct oll_error *err) OLL_MUST_USE;
+
+#endif
