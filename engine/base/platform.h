@@ -5,6 +5,7 @@
 #define OLL_BASE_PLATFORM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { OLL_CPU_MAX = 1024 };
@@ -15,15 +16,34 @@ enum { OLL_CPU_MAX = 1024 };
 int oll_platform_cpus(int *ids, int max, int *n_physical);
 /* Pins the calling thread to one processor; false when the system refuses. */
 bool oll_platform_pin(int cpu_id);
+/* Puts the calling thread on one processor now, without keeping it there. */
+void oll_platform_move(int cpu_id);
+/* Lets the calling thread run on all `n` processors again. */
+void oll_platform_unpin(const int *cpu_ids, int n);
+/* Lets other threads of this processor run first. */
+void oll_platform_yield(void);
+
+/* Time the calling thread has had, and how often it was stopped although it had work. Zeros when
+ * unknown. */
+struct oll_thread_usage {
+    uint64_t cpu_ns, n_preempted;
+};
+struct oll_thread_usage oll_platform_thread_usage(void);
+
 /* Sleeps until *word differs from `expected`, or a wake-up, or a spurious return. The caller loops.
  */
 void oll_platform_wait(_Atomic uint32_t *word, uint32_t expected);
 /* Wakes at most `n` sleepers of the word. */
 void oll_platform_wake(_Atomic uint32_t *word, int n);
+/* Zeroed pages that take memory when they are first written; NULL when the system refuses. */
+void *oll_platform_pages_new(size_t n_bytes);
+void oll_platform_pages_free(void *p, size_t n_bytes);
 /* Physical memory, and what can be taken without swapping, both cut to the cgroup's limit. 0 when
  * unknown. */
 uint64_t oll_platform_memory_total(void);
 uint64_t oll_platform_memory_free(void);
+/* Fills `n` bytes (at most 256) with unpredictable ones. */
+void oll_platform_random(void *out, size_t n);
 /* Peak resident set of this process in bytes, 0 when unknown. */
 uint64_t oll_platform_peak_rss(void);
 

@@ -4,6 +4,8 @@
 
 #include "engine/base/platform.h"
 
+#include "engine/base/status.h"
+
 #include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
@@ -11,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -95,6 +99,40 @@ bool oll_platform_pin(int cpu_id)
     return pthread_setaffinity_np(pthread_self(), sizeof set, &set) == 0;
 }
 
+void oll_platform_move(int cpu_id)
+{
+    cpu_set_t before, set;
+    if (sched_getcpu() == cpu_id || sched_getaffinity(0, sizeof before, &before) != 0)
+        return;
+    CPU_ZERO(&set);
+    CPU_SET(cpu_id, &set);
+    if (sched_setaffinity(0, sizeof set, &set) == 0)
+        sched_setaffinity(0, sizeof before, &before);
+}
+
+void oll_platform_unpin(const int *cpu_ids, int n)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (int i = 0; i < n; i++)
+        CPU_SET(cpu_ids[i], &set);
+    sched_setaffinity(0, sizeof set, &set);
+}
+
+void oll_platform_yield(void) { sched_yield(); }
+
+struct oll_thread_usage oll_platform_thread_usage(void)
+{
+    struct oll_thread_usage usage = {0, 0};
+    struct rusage r;
+    if (getrusage(RUSAGE_THREAD, &r) == 0) {
+        usage.cpu_ns = (uint64_t)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1000000000u +
+                       (uint64_t)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) * 1000u;
+        usage.n_preempted = (uint64_t)r.ru_nivcsw;
+    }
+    return usage;
+}
+
 void oll_platform_wait(_Atomic uint32_t *word, uint32_t expected)
 {
     syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, NULL, NULL, 0);
@@ -103,6 +141,18 @@ void oll_platform_wait(_Atomic uint32_t *word, uint32_t expected)
 void oll_platform_wake(_Atomic uint32_t *word, int n)
 {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
+}
+
+void *oll_platform_pages_new(size_t n_bytes)
+{
+    void *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void oll_platform_pages_free(void *p, size_t n_bytes)
+{
+    if (p)
+        munmap(p, n_bytes);
 }
 
 static uint64_t meminfo_bytes(const char *key)
@@ -162,4 +212,12 @@ uint64_t oll_platform_peak_rss(void)
 {
     struct rusage usage;
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024u : 0;
+}
+
+void oll_platform_random(void *out, size_t n)
+{
+    /* Up to 256 bytes are given whole once the kernel's pool is ready, which it is before user
+     * space runs. */
+    ssize_t got = getrandom(out, n, 0);
+    OLL_ASSERT(got == (ssize_t)n);
 }

@@ -1,8 +1,16 @@
 /* Fallback for systems without Linux's affinity, futex and /proc: correct, with fewer comforts. */
+/* MAP_ANONYMOUS lies outside POSIX. */
+#define _DEFAULT_SOURCE
+#define _DARWIN_C_SOURCE
+
 #include "engine/base/platform.h"
+
+#include "engine/base/status.h"
 
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +34,18 @@ bool oll_platform_pin(int cpu_id)
     return false;
 }
 
+void oll_platform_move(int cpu_id) { (void)cpu_id; }
+
+void oll_platform_unpin(const int *cpu_ids, int n)
+{
+    (void)cpu_ids;
+    (void)n;
+}
+
+void oll_platform_yield(void) { sched_yield(); }
+
+struct oll_thread_usage oll_platform_thread_usage(void) { return (struct oll_thread_usage){0, 0}; }
+
 void oll_platform_wait(_Atomic uint32_t *word, uint32_t expected)
 {
     /* Relaxed: the caller re-reads the word with the order it needs. */
@@ -41,6 +61,18 @@ void oll_platform_wake(_Atomic uint32_t *word, int n)
     (void)n;
 }
 
+void *oll_platform_pages_new(size_t n_bytes)
+{
+    void *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void oll_platform_pages_free(void *p, size_t n_bytes)
+{
+    if (p)
+        munmap(p, n_bytes);
+}
+
 uint64_t oll_platform_memory_total(void) { return 0; }
 uint64_t oll_platform_memory_free(void) { return 0; }
 
@@ -48,4 +80,13 @@ uint64_t oll_platform_peak_rss(void)
 {
     struct rusage usage;
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss : 0;
+}
+
+void oll_platform_random(void *out, size_t n)
+{
+    FILE *f = fopen("/dev/urandom", "rb");
+    size_t got = f ? fread(out, 1, n, f) : 0;
+    if (f)
+        fclose(f);
+    OLL_ASSERT(got == n);
 }
