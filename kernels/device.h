@@ -3,9 +3,11 @@
  * A forward pass is a straight tape: the engine records ops on a command list (`op_norm(cmd,
  * &(struct op_norm){...})`), submits the list to the device that owns its operands, and waits.
  * Recording checks shapes, types and bounds once; the first failure sticks to the list and submit
- * reports it, so a pass has no error branches.
+ * reports it, so a pass has no error branches. An op without rows is checked and then dropped: no
+ * device ever sees one.
  *
- * Ops run in the order recorded, each seeing the results of those before it. Operands are views
+ * Ops run in the order recorded, each seeing the results of those before it. Until wait returns no
+ * transfer may be made to or from the device and no operand freed. Operands are views
  * into opaque buffers: only the owning device may look inside (`ref` makes its buffers unreadable
  * outside its own calls, so an engine that peeks dies in the tests). Bytes enter and leave through
  * oll_buffer_upload and oll_buffer_download. Weights are uploaded once, in whatever layout the
@@ -128,7 +130,8 @@ enum oll_op_kind {
 
 /* Rows of a table:  y[t] = scale * w[ids[t]]  (+ y[t] when `add`).
  *   y [n_tokens, n_in of w], w [n_rows, n_in] of any storage type, ids [n_tokens], each in [0,
- * n_rows): the caller has checked. Without ids (buf NULL) every token takes row `row`. */
+ * n_rows): the caller has checked. Without ids (buf NULL) every token takes row `row`. `scale` is
+ * given, never 0. */
 struct op_embed {
     struct oll_mat y;
     const struct oll_weight *w;
@@ -139,11 +142,14 @@ struct op_embed {
 };
 
 /* Normalises each group of `group` columns of each row on its own (0: the whole row):
+ *
  *   RMS    y = x / sqrt(mean(x^2) + eps) * w              Zhang & Sennrich 2019, arXiv:1910.07467
- *   LAYER  y = (x - mean) / sqrt(var + eps) * w + b       Ba et al. 2016, arXiv:1607.06450;
- * population variance L2     y = x / max(sqrt(sum x^2), eps) y, x [n_rows, cols]; y may be x. w and
- * b have `group` values (shared by the groups), `cols` values (one per column), or are absent (1
- * and 0). */
+ *   LAYER  y = (x - mean) / sqrt(var + eps) * w + b       Ba et al. 2016, arXiv:1607.06450
+ *   L2     y = x / max(sqrt(sum x^2), eps)
+ *
+ * with the population variance. y, x [n_rows, cols]; y may be x. w (not for L2) and b (LAYER alone)
+ * have `group` values (shared by the groups), `cols` values (one per column), or are absent (1 and
+ * 0). */
 enum oll_norm_kind { OLL_NORM_RMS, OLL_NORM_LAYER, OLL_NORM_L2 };
 struct op_norm {
     enum oll_norm_kind kind;
@@ -188,8 +194,9 @@ struct op_rope_table {
 };
 
 /* Rotates pairs of each head in place:  (a, b) -> (a cos - b sin, a sin + b cos).  Su et al. 2021,
- * arXiv:2104.09864. x [n_tokens, n_head * head_dim]; table [n_tokens, n_rot] of op_rope_table. NORM
- * pairs (2i, 2i + 1), NEOX pairs (i, i + n_rot / 2). Dimensions from n_rot on stay. */
+ * arXiv:2104.09864. NONE records nothing. x [n_tokens, n_head * head_dim]; table [n_tokens, n_rot]
+ * of op_rope_table. NORM pairs (2i, 2i + 1), NEOX pairs (i, i + n_rot / 2). Dimensions from n_rot
+ * on stay. */
 enum oll_rope_kind { OLL_ROPE_NONE, OLL_ROPE_NORM, OLL_ROPE_NEOX };
 struct op_rope {
     enum oll_rope_kind kind;
@@ -208,13 +215,18 @@ struct op_kv_store {
 
 /* y[t] = softmax over visible positions j of s_j, times V rows, for each query head h with kv head
  * h / (n_head / n_head_kv):
- *   s_j = softcap(scale * q . k_j) - slope[h] * |pos - j|          softcap(s) = c tanh(s / c), or s
- * when c is 0 visible: j <= pos when causal, else all j < kv_len[seq]; with a window W also pos - j
- * < W (causal) or |pos - j| <= W / 2. sinks [n_head]: one more logit per head in the maximum and
+ *
+ *   s_j = softcap(scale * q . k_j) - slope[h] * |pos - j|
+ *   softcap(s) = c tanh(s / c), or s when c is 0
+ *   visible: j <= pos when causal, else all j < kv_len[seq]; with a window W (0: none) also
+ *            pos - j < W (causal) or |pos - j| <= W / 2 (integer division)
+ *
+ * A token that sees nothing gets zeros. sinks [n_head]: one more logit per head in the maximum and
  * the denominator, without a value. q [n_tokens, n_head * head_dim_k], y [n_tokens, n_head *
- * head_dim_v]; kv_len [n_seq] is needed when not causal; slopes [n_head] (ALiBi, arXiv:2108.12409)
- * or absent. K and V are always read back from the cache. n_kv_max: upper bound of visible
- * positions, so that a device can size its work without reading positions. */
+ * head_dim_v]; y never overlaps q. kv_len [n_seq] is needed when not causal; slopes [n_head]
+ * (ALiBi, arXiv:2108.12409) or absent. K and V are always read back from the cache. n_kv_max: no
+ * token sees more positions than this, so that a device can size its work without reading
+ * positions. */
 struct op_attention {
     struct oll_mat y, q;
     struct oll_kv kv;
@@ -410,7 +422,9 @@ struct oll_device_ops {
     /* Bytes of one page of K (or V) of a layer, a multiple of 64. */
     size_t (*kv_page_bytes)(enum oll_dtype dtype, uint32_t n_head_kv, uint32_t head_dim);
 
-    /* Starts the list. The list and its operands stay untouched until wait returns. */
+    /* Starts the list. The list and its operands stay untouched until wait returns; one list is
+     * under way at a time, and wait without one returns OLL_OK. Failures of ops may come from
+     * either function. */
     oll_status (*submit)(struct oll_device *dev, const struct oll_cmd *cmd, struct oll_error *err);
     oll_status (*wait)(struct oll_device *dev, struct oll_error *err);
 
@@ -446,7 +460,8 @@ oll_status oll_buffer_upload(struct oll_buffer *buf, size_t off_bytes, const voi
 oll_status oll_buffer_download(const struct oll_buffer *buf, size_t off_bytes, void *dst,
                                size_t n_bytes, struct oll_error *err) OLL_MUST_USE;
 
-/* Checks the sources (type supported for `op`, whole blocks) before the device sees them. */
+/* Checks the sources (a type that some op of the device takes, whole blocks, shape) before the
+ * device sees them. */
 oll_status oll_weights_new(struct oll_device *dev, const struct oll_weight_source *src, int n,
                            struct oll_weight **out, struct oll_error *err) OLL_MUST_USE;
 void oll_weight_free(struct oll_weight *w);
