@@ -2,8 +2,8 @@
  *
  *   1. header      "GGUF", u32 version (2 or 3), u64 n_tensors, u64 n_kv
  *   2. metadata    n_kv pairs: string key, u32 value type, value; no padding
- *   3. directory   n_tensors infos: string name, u32 n_dims, u64 dims[n_dims], u32 dtype, u64
- * offset
+ *   3. directory   n_tensors infos: string name, u32 n_dims, u64 dims[n_dims], u32 dtype,
+ *                  u64 offset
  *   4. padding     zero bytes up to a multiple of general.alignment (default 32)
  *   5. data        each tensor at data_start + offset, padded to the alignment
  *
@@ -67,10 +67,13 @@ struct oll_gguf_tensor {
     uint32_t n_dims;
     uint64_t ne[OLL_GGUF_MAX_DIMS]; /* innermost first; missing ones are 1 */
     enum oll_dtype dtype;
-    const unsigned char *data; /* in the map of its part */
+    const unsigned char *data; /* in the map of its part, of any alignment */
     uint64_t n_bytes;
-    uint32_t i_part;   /* part of a split model, 0 for a single file */
     uint64_t file_off; /* of data, in that part */
+    uint32_t i_part;   /* part of a split model, 0 for a single file */
+    /* MXFP4 of an early gpt-oss file (type id 4): blocks have the right size, but element 2j and
+     * 2j + 1 share byte j. Such data is read through oll_gguf_data or oll_gguf_deinterleave. */
+    bool interleaved;
 };
 
 struct oll_gguf; /* an open model file */
@@ -89,6 +92,13 @@ const char *oll_gguf_path(const struct oll_gguf *gguf);
 uint32_t oll_gguf_version(const struct oll_gguf *gguf);
 uint64_t oll_gguf_alignment(const struct oll_gguf *gguf);
 uint64_t oll_gguf_file_bytes(const struct oll_gguf *gguf); /* all parts */
+/* Data of a tensor in the layout of its dtype: tensor->data, or a copy of an interleaved tensor
+ * that is made at the first call and lives as long as the reader. Any thread. OLL_ERR_MEMORY. */
+oll_status oll_gguf_data(struct oll_gguf *gguf, const struct oll_gguf_tensor *tensor,
+                         const unsigned char **out, struct oll_error *err) OLL_MUST_USE;
+/* Brings whole blocks of an interleaved tensor into the layout of OLL_MXFP4; n_bytes is a multiple
+ * of 17, dst may be src. */
+void oll_gguf_deinterleave(const unsigned char *src, unsigned char *dst, size_t n_bytes);
 /* Tells the system that a tensor's pages in the map are not needed for now (it was uploaded or
  * repacked). */
 void oll_gguf_drop_pages(const struct oll_gguf *gguf, const struct oll_gguf_tensor *tensor);
@@ -133,6 +143,10 @@ oll_status oll_gguf_kv_strings(const struct oll_gguf_kv *kv, struct oll_gguf_str
                                struct oll_error *err);
 
 const char *oll_gguf_type_name(enum oll_gguf_type type);
+
+/* Text of a string of the file for messages and terminals, cut to `out` with "..." at the end;
+ * control characters and bytes that are no UTF-8 become '?'. Returns out; n >= 8. */
+const char *oll_gguf_printable(struct oll_gguf_str s, char *out, size_t n);
 
 /* ---- writer ----
  *
