@@ -1,0 +1,452 @@
+/* The engine: one thread that owns a model's contexts and slots, and the queue of requests before
+ * it.
+ *
+ * Callers' threads touch only the list of requests, under the mutex. The engine thread takes
+ * requests from it in order of arrival, runs steps without the mutex, and puts events back. A step
+ * holds one token of every slot that decodes and, within a budget, tokens of prompts: alone a
+ * prompt gets a whole ubatch, beside decoding slots only as many tokens as keep the step short, so
+ * that running replies go on streaming. */
+#include "engine/engine_internal.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/mem.h"
+
+#include <string.h>
+
+/* ---- the list of requests (mutex held) ---- */
+
+static struct request *find_request(struct oll_engine *e, uint64_t id)
+{
+    for (struct request *r = e->requests; r; r = r->next)
+        if (r->id == id && !r->released)
+            return r;
+    return NULL;
+}
+
+static void remove_request(struct oll_engine *e, struct request *r)
+{
+    struct request **link = &e->requests;
+    while (*link != r)
+        link = &(*link)->next;
+    *link = r->next;
+    if (!r->next)
+        e->requests_end = link;
+    request_free(r);
+}
+
+static void cancel_request(struct oll_engine *e, struct request *r)
+{
+    r->canceled = true;
+    if (e->alone == r)
+        atomic_store_explicit(&e->abort, true, memory_order_relaxed);
+    pthread_cond_signal(&e->work);
+}
+
+/* ---- events (engine thread) ---- */
+
+void engine_push(struct oll_engine *e, struct request *r, struct oll_event *event)
+{
+    pthread_mutex_lock(&e->mutex);
+    if (!request_push_move(r, event))
+        r->canceled = true;
+    pthread_cond_signal(&r->ready);
+    pthread_mutex_unlock(&e->mutex);
+}
+
+/* Ends a request: its last event, and the record itself when the caller has let go. */
+void engine_finish(struct oll_engine *e, struct request *r, struct oll_event *last)
+{
+    pthread_mutex_lock(&e->mutex);
+    request_push_move(r, last);
+    r->state = REQUEST_FINISHED;
+    pthread_cond_signal(&r->ready);
+    if (r->released)
+        remove_request(e, r);
+    pthread_mutex_unlock(&e->mutex);
+}
+
+void engine_fail(struct oll_engine *e, struct request *r, oll_status status,
+                 const struct oll_error *err)
+{
+    struct oll_event event = {.kind = OLL_EVENT_ERROR, .status = status};
+    event.text = oll_strdup(err && err->text[0] ? err->text : oll_status_text(status));
+    event.n_text = event.text ? strlen(event.text) : 0;
+    engine_finish(e, r, &event);
+}
+
+/* ---- admission ---- */
+
+/* The idle slot that holds the longest part of the prompt; among equals the one idle for the
+ * longest time. */
+static struct slot *choose_slot(struct oll_engine *e, const struct oll_tokens *tokens)
+{
+    struct slot *best = NULL;
+    uint32_t best_prefix = 0;
+    for (uint32_t i = 0; i < e->n_slots; i++) {
+        struct slot *s = &e->slots[i];
+        if (s->request)
+            continue;
+        uint32_t prefix = slot_common_prefix(s, &e->env, tokens);
+        if (!best || prefix > best_prefix ||
+            (prefix == best_prefix && s->idle_since < best->idle_since)) {
+            best = s;
+            best_prefix = prefix;
+        }
+    }
+    return best;
+}
+
+static bool has_idle_slot(const struct oll_engine *e)
+{
+    for (uint32_t i = 0; i < e->n_slots; i++)
+        if (!e->slots[i].request)
+            return true;
+    return false;
+}
+
+/* Takes the next request that can begin now, or NULL (mutex held). */
+static struct request *next_request(struct oll_engine *e)
+{
+    for (struct request *r = e->requests; r; r = r->next) {
+        if (r->state != REQUEST_QUEUED)
+            continue;
+        bool embed = r->ask.kind == OLL_REQUEST_EMBED;
+        if (r->canceled || (embed ? !e->embedding : has_idle_slot(e))) {
+            r->state = REQUEST_RUNNING;
+            e->n_queued--;
+            return r;
+        }
+    }
+    return NULL;
+}
+
+static void answer_rendered(struct oll_engine *e, struct request *r)
+{
+    struct oll_strbuf text;
+    struct oll_error err = {0};
+    oll_strbuf_init(&text, CHAT_MAX_PROMPT_BYTES);
+    oll_status status = slot_render(&e->env, &r->ask, &text, &err);
+    if (status == OLL_OK) {
+        struct oll_event event = {.kind = OLL_EVENT_TEXT}, done = {.kind = OLL_EVENT_DONE};
+        event.text = oll_strbuf_take(&text, &event.n_text);
+        engine_push(e, r, &event);
+        engine_finish(e, r, &done);
+    } else {
+        engine_fail(e, r, status, &err);
+    }
+    oll_strbuf_free(&text);
+}
+
+static void begin_request(struct oll_engine *e, struct request *r)
+{
+    struct oll_error err = {0};
+    if (r->canceled) {
+        engine_fail(e, r, OLL_ERR_CANCELED, NULL);
+    } else if (r->ask.kind == OLL_REQUEST_EMBED) {
+        e->embedding = r;
+        e->i_input = 0;
+        e->embed_done = (struct oll_event){.kind = OLL_EVENT_DONE};
+    } else if (r->ask.render_only) {
+        answer_rendered(e, r);
+    } else {
+        struct slot_prompt prompt = {0};
+        oll_status status = slot_prompt_make(&prompt, &e->env, &r->ask, &err);
+        if (status == OLL_OK)
+            status = slot_begin(choose_slot(e, &prompt.tokens), &e->env, r, &prompt, &err);
+        slot_prompt_free(&prompt);
+        if (status != OLL_OK)
+            engine_fail(e, r, status, &err);
+    }
+}
+
+/* ---- the thread ---- */
+
+static void end_all(struct oll_engine *e)
+{
+    for (uint32_t i = 0; i < e->n_slots; i++)
+        if (e->slots[i].request)
+            engine_end_slot(e, &e->slots[i], OLL_ERR_CANCELED, NULL);
+    if (e->embedding)
+        engine_fail(e, e->embedding, OLL_ERR_CANCELED, NULL);
+    e->embedding = NULL;
+    pthread_mutex_lock(&e->mutex);
+    struct request *r = e->requests;
+    while (r && r->state != REQUEST_QUEUED)
+        r = r->next;
+    while (r) {
+        struct request *next = r->next;
+        while (next && next->state != REQUEST_QUEUED)
+            next = next->next;
+        r->state = REQUEST_RUNNING;
+        pthread_mutex_unlock(&e->mutex);
+        engine_fail(e, r, OLL_ERR_CANCELED, NULL);
+        pthread_mutex_lock(&e->mutex);
+        r = next;
+    }
+    pthread_mutex_unlock(&e->mutex);
+}
+
+static void *engine_thread(void *arg)
+{
+    struct oll_engine *e = arg;
+    bool idle = false;
+    for (;;) {
+        struct request *r = NULL;
+        pthread_mutex_lock(&e->mutex);
+        while (!e->closing && !(r = next_request(e)) && idle) {
+            /* Paused requests wait here too: pulling an event or a cancellation signals. */
+            pthread_cond_wait(&e->work, &e->mutex);
+            idle = false;
+        }
+        bool closing = e->closing;
+        pthread_mutex_unlock(&e->mutex);
+        if (closing)
+            break;
+        if (r) {
+            begin_request(e, r);
+            continue; /* take in everything that can begin before the next step */
+        }
+        bool embedded = engine_embed_step(e);
+        bool stepped = e->env.ctx && engine_step(e);
+        idle = !embedded && !stepped;
+    }
+    end_all(e);
+    return NULL;
+}
+
+/* ---- public ---- */
+
+static oll_status alloc_arrays(struct oll_engine *e, uint32_t n_slots, struct oll_error *err)
+{
+    e->slots = oll_calloc(n_slots, sizeof *e->slots);
+    e->sampled = oll_calloc(n_slots, sizeof *e->sampled);
+    e->tokens = oll_calloc(e->n_ubatch, sizeof *e->tokens);
+    e->seq = oll_calloc(e->n_ubatch, sizeof *e->seq);
+    e->want = oll_calloc(e->n_ubatch, sizeof *e->want);
+    if (!e->slots || !e->sampled || !e->tokens || !e->seq || !e->want)
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for %u slots", n_slots);
+    e->n_slots = n_slots;
+    for (uint32_t i = 0; i < n_slots; i++) {
+        e->slots[i].seq = i;
+        e->slots[i].idle_since = i;
+    }
+    return OLL_OK;
+}
+
+static oll_status open_contexts(struct oll_engine *e, const struct oll_engine_params *p,
+                                struct oll_error *err)
+{
+    uint32_t n_slots = p->n_slots ? p->n_slots : 1;
+    enum oll_dtype kv = p->kv_f32 ? OLL_F32 : p->kv_dtype == OLL_F32 ? OLL_F16 : p->kv_dtype;
+    e->context_params = (struct oll_context_params){
+        .n_ctx = p->n_ctx, .n_seq = n_slots, .n_ubatch = p->n_ubatch, .kv_dtype = kv};
+    if (e->info.is_encoder) {
+        OLL_TRY(engine_embed_context(e, err));
+        e->info.n_ctx = oll_context_n_ctx(e->embed_ctx);
+        e->info.kv_bytes = oll_context_kv_bytes(e->embed_ctx);
+        e->info.activation_bytes = oll_context_activation_bytes(e->embed_ctx);
+        return OLL_OK;
+    }
+    OLL_TRY(oll_context_new(e->model, &e->context_params, &e->env.ctx, err));
+    e->info.n_ctx = oll_context_n_ctx(e->env.ctx);
+    e->info.kv_bytes = oll_context_kv_bytes(e->env.ctx);
+    e->info.activation_bytes = oll_context_activation_bytes(e->env.ctx);
+    e->n_ubatch = oll_context_n_ubatch(e->env.ctx);
+    return alloc_arrays(e, n_slots, err);
+}
+
+oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_engine **out,
+                           struct oll_error *err)
+{
+    struct oll_engine *e = oll_calloc(1, sizeof *e);
+    oll_status status;
+    if (!e)
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for an engine");
+    e->requests_end = &e->requests;
+    e->next_id = 1;
+    pthread_mutex_init(&e->mutex, NULL);
+    pthread_cond_init(&e->work, NULL);
+    struct oll_model_params model_params = {.devices = params->devices,
+                                            .n_threads = params->n_threads};
+    OLL_TRY_DONE(oll_model_load(params->model_path, &model_params, &e->model, err));
+    e->info = *oll_model_facts(e->model);
+    e->env.model = e->model;
+    e->env.tok = oll_model_tokenizer(e->model);
+    uint32_t n_tokens = (uint32_t)oll_tokenizer_n_tokens(e->env.tok);
+    e->env.n_vocab = n_tokens < e->info.n_vocab ? n_tokens : e->info.n_vocab;
+    chat_template_read(&e->env.chat, params->chat_template ? params->chat_template
+                                                           : oll_model_chat_template(e->model));
+    OLL_TRY_DONE(open_contexts(e, params, err));
+    if (pthread_create(&e->thread, NULL, engine_thread, e) != 0) {
+        status = OLL_FAIL(err, OLL_ERR_MEMORY, "cannot start the engine's thread");
+        goto done;
+    }
+    e->thread_runs = true;
+    *out = e;
+done:
+    if (status != OLL_OK)
+        oll_engine_close(e);
+    return status;
+}
+
+void oll_engine_close(struct oll_engine *e)
+{
+    if (!e)
+        return;
+    if (e->thread_runs) {
+        pthread_mutex_lock(&e->mutex);
+        e->closing = true;
+        atomic_store_explicit(&e->abort, true, memory_order_relaxed);
+        pthread_cond_signal(&e->work);
+        pthread_mutex_unlock(&e->mutex);
+        pthread_join(e->thread, NULL);
+    }
+    while (e->requests)
+        remove_request(e, e->requests);
+    for (uint32_t i = 0; i < e->n_slots; i++)
+        slot_free(&e->slots[i]);
+    oll_free(e->slots);
+    oll_free(e->sampled);
+    oll_free(e->tokens);
+    oll_free(e->seq);
+    oll_free(e->want);
+    oll_context_free(e->env.ctx);
+    oll_context_free(e->embed_ctx);
+    oll_model_free(e->model);
+    pthread_cond_destroy(&e->work);
+    pthread_mutex_destroy(&e->mutex);
+    oll_free(e);
+}
+
+const struct oll_model_info *oll_engine_info(const struct oll_engine *e) { return &e->info; }
+
+/* What can be refused before the request waits. */
+static oll_status check_ask(const struct oll_engine *e, const struct oll_request *ask,
+                            struct oll_error *err)
+{
+    if (ask->kind == OLL_REQUEST_EMBED && !e->info.can_embed)
+        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "this model does not support embeddings");
+    if (ask->kind != OLL_REQUEST_EMBED && e->info.is_encoder)
+        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
+                        "this model only makes embeddings: it cannot generate text");
+    if (ask->format_json)
+        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
+                        "structured output is not available in this version");
+    if (ask->tools_json)
+        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
+                        "tools are not available for this model in this version");
+    if (ask->suffix && ask->suffix[0])
+        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "this model does not support insert");
+    if (ask->template_text)
+        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
+                        "a template of the request is not available in this version");
+    int32_t n_vocab = (int32_t)e->info.n_vocab;
+    for (uint32_t i = 0; i < ask->n_tokens; i++)
+        if (ask->tokens[i] < 0 || ask->tokens[i] >= n_vocab)
+            return OLL_FAIL(err, OLL_ERR_ARG, "token %d is not in the vocabulary of %d",
+                            ask->tokens[i], n_vocab);
+    for (uint32_t i = 0; i < ask->n_context; i++)
+        if (ask->context[i] < 0 || (uint32_t)ask->context[i] >= e->env.n_vocab)
+            return OLL_FAIL(err, OLL_ERR_ARG, "context holds %d, which is not in the vocabulary",
+                            ask->context[i]);
+    return OLL_OK;
+}
+
+oll_status oll_engine_submit(struct oll_engine *e, const struct oll_request *ask, uint64_t *id,
+                             struct oll_error *err)
+{
+    struct request *r = NULL;
+    OLL_TRY(check_ask(e, ask, err));
+    OLL_TRY(request_new(ask, &r, err));
+    pthread_mutex_lock(&e->mutex);
+    if (e->n_queued >= OLL_QUEUE_MAX) {
+        pthread_mutex_unlock(&e->mutex);
+        request_free(r);
+        return OLL_FAIL(err, OLL_ERR_BUSY,
+                        "server busy, please try again.  maximum pending requests exceeded");
+    }
+    r->id = *id = e->next_id++;
+    *e->requests_end = r;
+    e->requests_end = &r->next;
+    e->n_queued++;
+    pthread_cond_signal(&e->work);
+    pthread_mutex_unlock(&e->mutex);
+    return OLL_OK;
+}
+
+void oll_engine_cancel(struct oll_engine *e, uint64_t id)
+{
+    pthread_mutex_lock(&e->mutex);
+    struct request *r = find_request(e, id);
+    if (r)
+        cancel_request(e, r);
+    pthread_mutex_unlock(&e->mutex);
+}
+
+void oll_engine_release(struct oll_engine *e, uint64_t id)
+{
+    pthread_mutex_lock(&e->mutex);
+    struct request *r = find_request(e, id);
+    if (r) {
+        r->released = true;
+        if (r->state == REQUEST_FINISHED)
+            remove_request(e, r);
+        else
+            cancel_request(e, r);
+    }
+    pthread_mutex_unlock(&e->mutex);
+}
+
+/* Waits for a signal until the deadline (CLOCK_MONOTONIC); false when it has passed. */
+static bool wait_ready(struct oll_engine *e, struct request *r, uint64_t deadline_ns)
+{
+    if (deadline_ns == UINT64_MAX) {
+        pthread_cond_wait(&r->ready, &e->mutex);
+        return true;
+    }
+    struct timespec at = {.tv_sec = (time_t)(deadline_ns / 1000000000u),
+                          .tv_nsec = (long)(deadline_ns % 1000000000u)};
+    return pthread_cond_timedwait(&r->ready, &e->mutex, &at) == 0;
+}
+
+oll_status oll_engine_next(struct oll_engine *e, uint64_t id, int timeout_ms,
+                           struct oll_event *event)
+{
+    uint64_t deadline =
+        timeout_ms < 0 ? UINT64_MAX : oll_clock_ns() + (uint64_t)timeout_ms * 1000000u;
+    oll_status status = OLL_OK;
+    pthread_mutex_lock(&e->mutex);
+    struct request *r = find_request(e, id);
+    while (r && !r->first && r->state != REQUEST_FINISHED)
+        if (!wait_ready(e, r, deadline))
+            break;
+    if (!r || (!r->first && r->state == REQUEST_FINISHED))
+        status = OLL_ERR_NOT_FOUND;
+    else if (!r->first)
+        status = OLL_ERR_TIMEOUT;
+    else {
+        bool was_full = r->n_events >= REQUEST_MAX_EVENTS;
+        request_pop(r, event);
+        if (was_full)
+            pthread_cond_signal(&e->work);
+    }
+    pthread_mutex_unlock(&e->mutex);
+    return status;
+}
+
+oll_status oll_engine_tokenize(const struct oll_engine *e, const char *text, size_t n,
+                               bool add_special, bool parse_special, int32_t **tokens,
+                               size_t *n_tokens, struct oll_error *err)
+{
+    struct oll_tokens list = {0};
+    unsigned flags = (add_special ? OLL_ENCODE_ADD_SPECIAL : 0u) |
+                     (parse_special ? OLL_ENCODE_PARSE_SPECIAL : 0u);
+    oll_status status = oll_tokenizer_encode(e->env.tok, text, n, flags, &list);
+    if (status != OLL_OK) {
+        oll_tokens_free(&list);
+        return OLL_FAIL(err, status, "cannot tokenise the text");
+    }
+    *tokens = list.ids;
+    *n_tokens = list.n;
+    return OLL_OK;
+}

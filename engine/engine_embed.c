@@ -1,0 +1,118 @@
+/* Embeddings: one input after another, each in one pass. */
+#include "engine/engine_internal.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/mem.h"
+
+#include <math.h>
+#include <string.h>
+
+oll_status engine_embed_context(struct oll_engine *e, struct oll_error *err)
+{
+    if (e->embed_ctx)
+        return OLL_OK;
+    /* An input goes through in one pass, so the pass is as long as the window. */
+    struct oll_context_params params = e->context_params;
+    params.n_seq = 1;
+    if (params.n_ctx == 0)
+        params.n_ctx = e->info.n_ctx;
+    params.n_ubatch = params.n_ctx;
+    return oll_context_new(e->model, &params, &e->embed_ctx, err);
+}
+
+/* Ids of input i, cut to the window as rest-api 4.1 asks: the end token stays. */
+static oll_status input_tokens(struct oll_engine *e, const struct oll_request *ask, uint32_t i,
+                               struct oll_tokens *out, struct oll_error *err)
+{
+    if (ask->n_tokens) {
+        for (uint32_t t = 0; t < ask->n_tokens; t++)
+            OLL_TRY(oll_tokens_add(out, ask->tokens[t]));
+    } else {
+        oll_status status =
+            oll_tokenizer_encode(e->env.tok, ask->inputs[i], strlen(ask->inputs[i]),
+                                 OLL_ENCODE_ADD_SPECIAL | OLL_ENCODE_PARSE_SPECIAL, out);
+        if (status != OLL_OK)
+            return OLL_FAIL(err, status, "cannot tokenise input %u", i);
+    }
+    uint32_t n_ctx = oll_context_n_ctx(e->embed_ctx);
+    if (out->n <= n_ctx)
+        return OLL_OK;
+    if (ask->no_truncate)
+        return OLL_FAIL(err, OLL_ERR_LIMIT, "the input length exceeds the context length");
+    int32_t last = out->ids[out->n - 1];
+    out->n = n_ctx;
+    if (oll_tokenizer_is_special(e->env.tok, last))
+        out->ids[n_ctx - 1] = last;
+    return OLL_OK;
+}
+
+static void normalise(float *v, uint32_t n)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++)
+        sum += (double)v[i] * (double)v[i];
+    double scale = 1 / fmax(sqrt(sum), 1e-12);
+    for (uint32_t i = 0; i < n; i++)
+        v[i] = (float)((double)v[i] * scale);
+}
+
+static oll_status embed_one(struct oll_engine *e, struct request *r, struct oll_error *err)
+{
+    struct oll_tokens tokens = {0};
+    struct oll_event event = {.kind = OLL_EVENT_EMBEDDING};
+    oll_status status;
+    uint32_t dims = e->info.n_embd_out;
+    uint64_t begin = oll_clock_ns();
+    OLL_TRY_DONE(engine_embed_context(e, err));
+    OLL_TRY_DONE(input_tokens(e, &r->ask, e->i_input, &tokens, err));
+    event.embedding = oll_calloc(dims, sizeof *event.embedding);
+    if (!event.embedding) {
+        status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for an embedding");
+        goto done;
+    }
+    OLL_TRY_DONE(oll_context_embed(e->embed_ctx, tokens.ids, (uint32_t)tokens.n, false,
+                                   event.embedding, err));
+    for (uint32_t i = 0; i < dims; i++)
+        if (!isfinite(event.embedding[i])) {
+            status = OLL_FAIL(err, OLL_ERR_DEVICE, "embedding contains NaN or Inf values");
+            goto done;
+        }
+    if (r->ask.dimensions > 0 && r->ask.dimensions < dims) {
+        dims = r->ask.dimensions;
+        normalise(event.embedding, dims);
+    }
+    event.n_embedding = dims;
+    e->embed_done.n_prompt += (uint32_t)tokens.n;
+    e->embed_done.prompt_ns += oll_clock_ns() - begin;
+    engine_push(e, r, &event);
+done:
+    oll_event_free(&event);
+    oll_tokens_free(&tokens);
+    return status;
+}
+
+bool engine_embed_step(struct oll_engine *e)
+{
+    struct request *r = e->embedding;
+    struct oll_error err = {0};
+    if (!r)
+        return false;
+    uint32_t n = r->ask.n_tokens ? 1 : r->ask.n_inputs;
+    pthread_mutex_lock(&e->mutex);
+    bool canceled = r->canceled || e->closing, room = r->n_events < REQUEST_MAX_EVENTS;
+    pthread_mutex_unlock(&e->mutex);
+    if (!canceled && !room)
+        return false;
+    oll_status status = canceled ? OLL_ERR_CANCELED : OLL_OK;
+    if (status == OLL_OK && e->i_input < n) {
+        status = embed_one(e, r, &err);
+        e->i_input++;
+    }
+    if (status != OLL_OK || e->i_input >= n)
+        e->embedding = NULL;
+    if (status != OLL_OK)
+        engine_fail(e, r, status, &err);
+    else if (e->i_input >= n)
+        engine_finish(e, r, &e->embed_done);
+    return true;
+}

@@ -1,0 +1,63 @@
+/* What the files of the engine thread share: engine.c (public functions, the list of requests, the
+ * thread), engine_step.c (batches of tokens), engine_embed.c (embeddings). */
+#ifndef OLL_ENGINE_ENGINE_INTERNAL_H
+#define OLL_ENGINE_ENGINE_INTERNAL_H
+
+#include "engine/slot.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct oll_engine {
+    struct oll_model *model;
+    struct oll_model_info info;
+    struct slot_env env;
+    struct oll_context *embed_ctx; /* made at the first use when the model also generates */
+    struct oll_context_params context_params;
+
+    struct slot *slots;
+    uint32_t n_slots;
+    /* Arrays of a step, [n_ubatch]. */
+    int32_t *tokens, *seq;
+    uint8_t *want;
+    struct slot **sampled; /* [n_slots] slots whose last token is in the step */
+    uint32_t n_ubatch;
+    double prefill_rate; /* tokens per second, running estimate; 0: not known yet */
+
+    struct request *embedding; /* request whose inputs are being embedded */
+    uint32_t i_input;
+    struct oll_event embed_done;
+
+    pthread_t thread;
+    bool thread_runs;
+    pthread_mutex_t mutex;
+    pthread_cond_t work; /* a request came, was cancelled, or can take events again */
+    struct request *requests, **requests_end;
+    uint32_t n_queued;
+    uint64_t next_id;
+    bool closing;
+    struct request *alone; /* the only request of the running step, NULL otherwise */
+    atomic_bool abort;     /* read by the device; set under the mutex */
+};
+
+/* Queues an event; wakes the reader. */
+void engine_push(struct oll_engine *e, struct request *r, struct oll_event *event);
+/* Ends a request with its last event, and frees the record when the caller has let go of it. */
+void engine_finish(struct oll_engine *e, struct request *r, struct oll_event *last);
+/* The same with an ERROR event. */
+void engine_fail(struct oll_engine *e, struct request *r, oll_status status,
+                 const struct oll_error *err);
+
+/* Ends the request of a slot with an error. */
+void engine_end_slot(struct oll_engine *e, struct slot *slot, oll_status status,
+                     const struct oll_error *err);
+/* Runs one step of all slots that can go on; false when there was none. */
+bool engine_step(struct oll_engine *e);
+
+/* Makes the context that embeds, once. */
+oll_status engine_embed_context(struct oll_engine *e, struct oll_error *err) OLL_MUST_USE;
+/* Embeds one input of the current request, so that replies beside it go on between inputs; false
+ * when there was nothing to do. */
+bool engine_embed_step(struct oll_engine *e);
+
+#endif

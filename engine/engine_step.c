@@ -1,0 +1,171 @@
+/* Steps: the tokens of all slots that can go on, in one pass of the model.
+ *
+ * Decoding slots come first, one token each. Then prompts in the order of arrival: alone a prompt
+ * gets a whole ubatch, beside decoding slots only as many tokens as keep the step near STEP_MS, so
+ * that running replies go on streaming. */
+#include "engine/engine_internal.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+
+enum { STEP_PREFILL_MIN = 8, STEP_MS = 80 };
+
+void engine_end_slot(struct oll_engine *e, struct slot *slot, oll_status status,
+                     const struct oll_error *err)
+{
+    struct request *r = slot->request;
+    slot_end(slot, oll_clock_ns());
+    engine_fail(e, r, status, err);
+}
+
+/* Whether the slot takes part in steps now: it has a request that is wanted and whose reader keeps
+ * up. */
+static bool is_active(struct oll_engine *e, struct slot *slot, bool *canceled)
+{
+    if (!slot->request)
+        return false;
+    pthread_mutex_lock(&e->mutex);
+    *canceled = slot->request->canceled;
+    bool room = slot->request->n_events < REQUEST_MAX_EVENTS;
+    pthread_mutex_unlock(&e->mutex);
+    return room || *canceled;
+}
+
+static uint32_t waiting_tokens(const struct oll_engine *e, const struct slot *slot)
+{
+    return (uint32_t)slot->tokens.n - oll_context_seq_len(e->env.ctx, slot->seq);
+}
+
+/* Prompt tokens that may join a step beside decoding slots. */
+static uint32_t prefill_budget(const struct oll_engine *e, bool decodes)
+{
+    if (!decodes)
+        return e->n_ubatch;
+    double tokens = e->prefill_rate * STEP_MS / 1000;
+    return tokens < STEP_PREFILL_MIN ? STEP_PREFILL_MIN
+           : tokens > e->n_ubatch    ? e->n_ubatch
+                                     : (uint32_t)tokens;
+}
+
+struct step {
+    uint32_t n, n_sampled, n_slots; /* tokens, slots that sample, slots that take part */
+    struct slot *only;
+};
+
+static void step_add(struct oll_engine *e, struct step *step, struct slot *slot, uint32_t n)
+{
+    uint32_t held = oll_context_seq_len(e->env.ctx, slot->seq);
+    bool last = held + n == slot->tokens.n;
+    for (uint32_t i = 0; i < n; i++) {
+        e->tokens[step->n] = slot->tokens.ids[held + i];
+        e->seq[step->n] = (int32_t)slot->seq;
+        e->want[step->n++] = last && i + 1 == n;
+    }
+    if (last)
+        e->sampled[step->n_sampled++] = slot;
+    step->n_slots++;
+    step->only = slot;
+}
+
+/* Fills the arrays: decoding slots first, then prompts in the order of arrival within the budget.
+ */
+static void step_build(struct oll_engine *e, struct step *step)
+{
+    struct slot *prompts = NULL;
+    bool canceled = false;
+    *step = (struct step){0};
+    for (uint32_t i = 0; i < e->n_slots && step->n < e->n_ubatch; i++) {
+        struct slot *slot = &e->slots[i];
+        if (!is_active(e, slot, &canceled))
+            continue;
+        if (canceled)
+            engine_end_slot(e, slot, OLL_ERR_CANCELED, NULL);
+        else if (waiting_tokens(e, slot) == 1)
+            step_add(e, step, slot, 1);
+    }
+    uint32_t budget = prefill_budget(e, step->n > 0);
+    for (uint64_t after = 0; budget > 0 && step->n < e->n_ubatch; after = prompts->request->id) {
+        prompts = NULL;
+        for (uint32_t i = 0; i < e->n_slots; i++) {
+            struct slot *slot = &e->slots[i];
+            if (slot->request && slot->request->id > after && waiting_tokens(e, slot) > 1 &&
+                is_active(e, slot, &canceled) &&
+                (!prompts || slot->request->id < prompts->request->id))
+                prompts = slot;
+        }
+        if (!prompts)
+            break;
+        uint32_t n = waiting_tokens(e, prompts), room = e->n_ubatch - step->n;
+        n = n < budget ? n : budget;
+        n = n < room ? n : room;
+        step_add(e, step, prompts, n);
+        budget -= n;
+    }
+}
+
+static void deliver(struct oll_engine *e, struct slot *slot, float *logits)
+{
+    struct oll_event event, done;
+    struct oll_error err = {0};
+    enum slot_outcome outcome;
+    struct request *r = slot->request;
+    oll_status status = slot_sample(slot, &e->env, logits, &event, &done, &outcome, &err);
+    if (event.text)
+        engine_push(e, r, &event);
+    oll_event_free(&event);
+    if (status != OLL_OK) {
+        oll_event_free(&done);
+        engine_end_slot(e, slot, status, &err);
+    } else if (outcome == SLOT_DONE) {
+        slot_end(slot, oll_clock_ns());
+        engine_finish(e, r, &done);
+    }
+}
+
+static void step_run(struct oll_engine *e, const struct step *step)
+{
+    struct oll_batch batch = {.n = step->n, .tokens = e->tokens, .seq = e->seq, .want = e->want};
+    struct oll_error err = {0};
+    float *logits = NULL;
+    pthread_mutex_lock(&e->mutex);
+    e->alone = step->n_slots == 1 ? step->only->request : NULL;
+    /* Relaxed: the device only looks at the flag's value. */
+    atomic_store_explicit(&e->abort, e->closing || (e->alone && e->alone->canceled),
+                          memory_order_relaxed);
+    pthread_mutex_unlock(&e->mutex);
+    uint64_t begin = oll_clock_ns();
+    oll_status status = oll_context_eval(e->env.ctx, &batch, &e->abort, &logits, &err);
+    uint64_t ns = oll_clock_ns() - begin;
+    pthread_mutex_lock(&e->mutex);
+    e->alone = NULL;
+    pthread_mutex_unlock(&e->mutex);
+    if (status == OLL_ERR_CANCELED)
+        return; /* the next step_build ends the request */
+    if (status != OLL_OK) {
+        oll_log(OLL_LOG_ERROR, "engine", "a step of %u tokens failed: %s", step->n,
+                oll_error_text(&err));
+        for (uint32_t i = 0; i < e->n_slots; i++)
+            if (e->slots[i].request) {
+                oll_context_seq_clear(e->env.ctx, e->slots[i].seq);
+                engine_end_slot(e, &e->slots[i], status, &err);
+            }
+        return;
+    }
+    if (step->n >= STEP_PREFILL_MIN && ns > 0) {
+        double rate = (double)step->n * 1e9 / (double)ns;
+        e->prefill_rate = e->prefill_rate > 0 ? 0.7 * e->prefill_rate + 0.3 * rate : rate;
+    }
+    /* Rows stand in the order of the batch, which is that of `sampled`. */
+    for (uint32_t i = 0; i < step->n_sampled; i++)
+        deliver(e, e->sampled[i], logits + (size_t)i * e->info.n_vocab);
+}
+
+bool engine_step(struct oll_engine *e)
+{
+    struct step step;
+    step_build(e, &step);
+    if (step.n == 0)
+        return false;
+    step_run(e, &step);
+    return true;
+}

@@ -1,0 +1,444 @@
+#include "engine/slot.h"
+
+#include "engine/base/clock.h"
+#include "engine/base/mem.h"
+#include "engine/base/platform.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- prompt ---- */
+
+static oll_status render_messages(const struct slot_env *env, const struct oll_message *messages,
+                                  uint32_t n, struct oll_strbuf *out, struct oll_error *err)
+{
+    if (!oll_model_chat_template(env->model)) {
+        /* No template: the contents as they are, as for a base model. */
+        for (uint32_t i = 0; i < n; i++)
+            oll_strbuf_printf(out, "%s%s", i ? "\n\n" : "", messages[i].content);
+        return out->status == OLL_OK ? OLL_OK
+                                     : OLL_FAIL(err, out->status, "the prompt is too long");
+    }
+    return chat_render(&env->chat, messages, n, out, err);
+}
+
+oll_status slot_render(const struct slot_env *env, const struct oll_request *ask,
+                       struct oll_strbuf *out, struct oll_error *err)
+{
+    if (ask->kind == OLL_REQUEST_CHAT)
+        return render_messages(env, ask->messages, ask->n_messages, out, err);
+    const char *prompt = ask->prompt ? ask->prompt : "";
+    if (ask->raw) {
+        oll_strbuf_adds(out, prompt);
+        return out->status == OLL_OK ? OLL_OK
+                                     : OLL_FAIL(err, out->status, "the prompt is too long");
+    }
+    if (ask->n_context)
+        OLL_TRY(oll_tokenizer_decode(env->tok, ask->context, ask->n_context, true, out));
+    struct oll_message messages[2];
+    uint32_t n = 0;
+    if (ask->system && ask->system[0])
+        messages[n++] = (struct oll_message){.role = "system", .content = ask->system};
+    messages[n++] = (struct oll_message){.role = "user", .content = prompt};
+    return render_messages(env, messages, n, out, err);
+}
+
+static oll_status tokenize(const struct slot_env *env, const struct oll_strbuf *text,
+                           struct oll_tokens *out, struct oll_error *err)
+{
+    oll_status status = oll_tokenizer_encode(
+        env->tok, text->data, text->len, OLL_ENCODE_ADD_SPECIAL | OLL_ENCODE_PARSE_SPECIAL, out);
+    return status == OLL_OK ? OLL_OK : OLL_FAIL(err, status, "cannot tokenise the prompt");
+}
+
+/* Chat: drops the oldest messages while the rendered prompt exceeds the window. System messages
+ * among the dropped are kept, moved to the front; the last message always stays. */
+static oll_status render_fitting(const struct slot_env *env, const struct oll_request *ask,
+                                 uint32_t n_ctx, struct oll_tokens *out, bool *truncated,
+                                 struct oll_error *err)
+{
+    struct oll_strbuf text;
+    oll_status status = OLL_OK;
+    struct oll_request fitted = *ask;
+    struct oll_message *kept = NULL;
+    oll_strbuf_init(&text, CHAT_MAX_PROMPT_BYTES);
+    for (uint32_t drop = 0;; drop++) {
+        oll_strbuf_clear(&text);
+        out->n = 0;
+        OLL_TRY_DONE(slot_render(env, &fitted, &text, err));
+        OLL_TRY_DONE(tokenize(env, &text, out, err));
+        if (ask->kind != OLL_REQUEST_CHAT || ask->no_truncate || out->n <= n_ctx ||
+            drop + 1 >= ask->n_messages)
+            break;
+        if (!kept && !(kept = oll_alloc(ask->n_messages, sizeof *kept))) {
+            status =
+                OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for %u messages", ask->n_messages);
+            goto done;
+        }
+        uint32_t n = 0;
+        for (uint32_t i = 0; i < ask->n_messages; i++)
+            if (i > drop || strcmp(ask->messages[i].role, "system") == 0)
+                kept[n++] = ask->messages[i];
+        *truncated = true;
+        fitted.messages = kept;
+        fitted.n_messages = n;
+    }
+done:
+    oll_strbuf_free(&text);
+    oll_free(kept);
+    return status;
+}
+
+/* Cuts a prompt that leaves no room for a reply: the first `keep` tokens and the tail remain
+ * (rest-api 3.7). */
+static oll_status cut_prompt(struct slot_prompt *prompt, const struct oll_request *ask,
+                             uint32_t n_ctx, struct oll_error *err)
+{
+    struct oll_tokens *tokens = &prompt->tokens;
+    if (tokens->n < n_ctx)
+        return OLL_OK;
+    if (ask->no_truncate)
+        return OLL_FAIL(err, OLL_ERR_LIMIT,
+                        "the input length exceeds the context length: %zu tokens, the window is %u",
+                        tokens->n, n_ctx);
+    if (ask->no_shift)
+        return OLL_FAIL(err, OLL_ERR_LIMIT,
+                        "the prompt is longer than the context length currently available to the "
+                        "model; shorten the "
+                        "prompt, adjust the context length in settings, or use a model with a "
+                        "longer context length");
+    uint32_t keep = prompt->n_keep < n_ctx ? prompt->n_keep : n_ctx - 1;
+    uint32_t room = (n_ctx - keep) / 2 > 1 ? (n_ctx - keep) / 2 : 1;
+    uint32_t total = n_ctx - room > keep ? n_ctx - room : keep + 1, tail = total - keep;
+    memmove(tokens->ids + keep, tokens->ids + tokens->n - tail, tail * sizeof *tokens->ids);
+    tokens->n = total;
+    prompt->truncated = true;
+    return OLL_OK;
+}
+
+oll_status slot_prompt_make(struct slot_prompt *prompt, const struct slot_env *env,
+                            const struct oll_request *ask, struct oll_error *err)
+{
+    uint32_t n_ctx = oll_context_n_ctx(env->ctx), bos = oll_tokenizer_adds_bos(env->tok) ? 1 : 0;
+    *prompt = (struct slot_prompt){0};
+    OLL_TRY(render_fitting(env, ask, n_ctx, &prompt->tokens, &prompt->truncated, err));
+    size_t n = prompt->tokens.n;
+    if (n == 0)
+        return OLL_FAIL(err, OLL_ERR_ARG, "the prompt has no tokens");
+    int32_t keep = ask->options.num_keep;
+    prompt->n_keep = keep < 0 || (size_t)keep + bos > n ? (uint32_t)n : (uint32_t)keep + bos;
+    return cut_prompt(prompt, ask, n_ctx, err);
+}
+
+void slot_prompt_free(struct slot_prompt *prompt) { oll_tokens_free(&prompt->tokens); }
+
+/* ---- begin ---- */
+
+static oll_status new_sampler(struct slot *slot, const struct slot_env *env,
+                              const struct oll_options *o, struct oll_error *err)
+{
+    uint64_t seed = (uint64_t)o->seed;
+    if (o->seed < 0)
+        oll_platform_random(&seed, sizeof seed);
+    uint32_t n_ctx = oll_context_n_ctx(env->ctx);
+    struct oll_sampler_params params = {
+        .seed = seed,
+        .temperature = o->temperature,
+        .top_k = o->top_k,
+        .top_p = o->top_p,
+        .min_p = o->min_p,
+        .typical_p = o->typical_p,
+        .repeat_last_n = o->repeat_last_n < 0 || (uint32_t)o->repeat_last_n > n_ctx
+                             ? n_ctx
+                             : (uint32_t)o->repeat_last_n,
+        .repeat_penalty = o->repeat_penalty,
+        .presence_penalty = o->presence_penalty,
+        .frequency_penalty = o->frequency_penalty,
+    };
+    return oll_sampler_new(&params, env->n_vocab, &slot->sampler, err);
+}
+
+uint32_t slot_common_prefix(const struct slot *slot, const struct slot_env *env,
+                            const struct oll_tokens *tokens)
+{
+    uint32_t held = oll_context_seq_len(env->ctx, slot->seq), n = 0;
+    while (n < held && n < tokens->n && n < slot->tokens.n && slot->tokens.ids[n] == tokens->ids[n])
+        n++;
+    return n;
+}
+
+oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct request *r,
+                      struct slot_prompt *prompt, struct oll_error *err)
+{
+    const struct oll_request *ask = &r->ask;
+    struct oll_tokens *tokens = &prompt->tokens;
+    oll_status status = OLL_OK;
+    uint32_t n_ctx = oll_context_n_ctx(env->ctx);
+    OLL_TRY_DONE(reply_init(&slot->reply, env->tok, ask->options.stop, ask->options.n_stop, err));
+    OLL_TRY_DONE(new_sampler(slot, env, &ask->options, err));
+    for (size_t i = 0; i < tokens->n; i++)
+        oll_sampler_accept(slot->sampler, tokens->ids[i]);
+    slot->history.n = 0;
+    for (size_t i = 0; ask->want_context && i < tokens->n; i++)
+        OLL_TRY_DONE(oll_tokens_add(&slot->history, tokens->ids[i]));
+
+    /* The last token is always evaluated anew: its logits are needed. */
+    uint32_t common = slot_common_prefix(slot, env, tokens);
+    if (common == tokens->n)
+        common--;
+    if (!oll_context_seq_truncate(env->ctx, slot->seq, common))
+        common = 0;
+    slot->n_cached = common;
+    slot->n_prompt = (uint32_t)tokens->n;
+    slot->n_keep = prompt->n_keep;
+    slot->truncated = prompt->truncated;
+    slot->n_reply = 0;
+    slot->max_reply =
+        ask->options.num_predict > 0 && (uint64_t)ask->options.num_predict <= 10ull * n_ctx
+            ? (uint32_t)ask->options.num_predict
+            : 10 * n_ctx;
+    oll_tokens_free(&slot->tokens);
+    slot->tokens = *tokens;
+    *tokens = (struct oll_tokens){0};
+    slot->begin_ns = oll_clock_ns();
+    slot->first_ns = 0;
+    slot->request = r;
+done:
+    if (status != OLL_OK) {
+        oll_error_set(err, status, "out of memory for a slot");
+        slot_end(slot, slot->idle_since);
+    }
+    return status;
+}
+
+/* ---- sampling ---- */
+
+static bool fill_logprob(const struct slot_env *env, struct oll_logprob *out, int32_t token,
+                         double logprob)
+{
+    const char *bytes;
+    size_t n;
+    oll_tokenizer_piece(env->tok, token, true, &bytes, &n);
+    *out = (struct oll_logprob){.token = token, .logprob = (float)logprob, .n_text = (uint32_t)n};
+    out->text = oll_strndup(bytes, n);
+    return out->text != NULL;
+}
+
+/* The alternatives are taken before the penalties change the logits. */
+static oll_status note_alternatives(struct slot *slot, const struct slot_env *env,
+                                    const float *logits, double lse, struct oll_error *err)
+{
+    uint32_t k = slot->request->ask.n_top_logprobs;
+    int32_t ids[OLL_TOP_LOGPROBS_MAX];
+    if (slot->n_logprobs == slot->cap_logprobs) {
+        uint32_t cap = slot->cap_logprobs ? 2 * slot->cap_logprobs : 16;
+        struct oll_logprob *list = oll_realloc(slot->logprobs, cap, sizeof *list);
+        if (!list)
+            return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for log probabilities");
+        slot->logprobs = list;
+        slot->cap_logprobs = cap;
+    }
+    struct oll_logprob *entry = &slot->logprobs[slot->n_logprobs++];
+    *entry = (struct oll_logprob){0};
+    if (k > OLL_TOP_LOGPROBS_MAX)
+        k = OLL_TOP_LOGPROBS_MAX;
+    k = oll_top_logits(logits, env->n_vocab, k, ids);
+    struct oll_logprob *top = k ? oll_calloc(k, sizeof *top) : NULL;
+    bool ok = k == 0 || top;
+    entry->top = top;
+    for (uint32_t i = 0; ok && i < k; i++) {
+        entry->n_top = i + 1;
+        ok = fill_logprob(env, &top[i], ids[i], (double)logits[ids[i]] - lse);
+    }
+    return ok ? OLL_OK : OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for log probabilities");
+}
+
+static oll_status choose(struct slot *slot, const struct slot_env *env, float *logits,
+                         int32_t *token, struct oll_error *err)
+{
+    bool wants = slot->request->ask.logprobs;
+    double lse = 0;
+    size_t n_suppressed;
+    const int32_t *suppressed = oll_tokenizer_suppressed(env->tok, &n_suppressed);
+    for (size_t i = 0; i < n_suppressed; i++)
+        if (suppressed[i] >= 0 && (uint32_t)suppressed[i] < env->n_vocab)
+            logits[suppressed[i]] = -INFINITY;
+    float *raw = NULL;
+    if (wants) {
+        lse = oll_logsumexp(logits, env->n_vocab);
+        OLL_TRY(note_alternatives(slot, env, logits, lse, err));
+        /* The chosen token's own value is needed as it was before the penalties. */
+        raw = oll_alloc(env->n_vocab, sizeof *raw);
+        if (!raw)
+            return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for log probabilities");
+        memcpy(raw, logits, env->n_vocab * sizeof *raw);
+    }
+    *token = oll_sampler_sample(slot->sampler, logits);
+    oll_status status = OLL_OK;
+    if (*token == OLL_SAMPLER_NO_TOKEN)
+        status = OLL_FAIL(err, OLL_ERR_DEVICE,
+                          "the model's logits are not finite: the file or the device is damaged");
+    if (wants && status == OLL_OK) {
+        struct oll_logprob *entry = &slot->logprobs[slot->n_logprobs - 1], own;
+        if (fill_logprob(env, &own, *token, (double)raw[*token] - lse)) {
+            own.top = entry->top;
+            own.n_top = entry->n_top;
+            *entry = own;
+        } else {
+            status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for log probabilities");
+        }
+    }
+    oll_free(raw);
+    return status;
+}
+
+/* The last entry belongs to a token that is no part of the reply (end of generation). */
+static void forget_last_logprob(struct slot *slot)
+{
+    if (!slot->n_logprobs)
+        return;
+    struct oll_event holder = {.logprobs = oll_alloc(1, sizeof *holder.logprobs), .n_logprobs = 1};
+    if (holder.logprobs)
+        *holder.logprobs = slot->logprobs[slot->n_logprobs - 1];
+    slot->n_logprobs--;
+    oll_event_free(&holder);
+}
+
+static oll_status take_text(struct slot *slot, struct oll_strbuf *text, struct oll_event *event,
+                            struct oll_error *err)
+{
+    *event = (struct oll_event){.kind = OLL_EVENT_TEXT};
+    oll_status status = text->status != OLL_OK ? text->status : slot->reply.pending.status;
+    if (status != OLL_OK)
+        return OLL_FAIL(err, status, "out of memory for the reply");
+    if (text->len > 0 || slot->n_logprobs > 0) {
+        event->text = oll_strbuf_take(text, &event->n_text);
+        event->logprobs = slot->logprobs;
+        event->n_logprobs = slot->n_logprobs;
+        slot->logprobs = NULL;
+        slot->n_logprobs = slot->cap_logprobs = 0;
+        if (!event->text)
+            return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the reply");
+    }
+    return OLL_OK;
+}
+
+/* Makes room in a full window: half of what comes after the kept prefix goes, the rest is evaluated
+ * again. */
+static void shift_window(struct slot *slot, const struct slot_env *env)
+{
+    uint32_t n_ctx = oll_context_n_ctx(env->ctx),
+             keep = slot->n_keep < n_ctx - 1 ? slot->n_keep : n_ctx - 2;
+    uint32_t drop = (n_ctx - keep) / 2 > 1 ? (n_ctx - keep) / 2 : 1;
+    size_t rest = slot->tokens.n - keep - drop;
+    memmove(slot->tokens.ids + keep, slot->tokens.ids + keep + drop,
+            rest * sizeof *slot->tokens.ids);
+    slot->tokens.n = keep + rest;
+    if (!oll_context_seq_truncate(env->ctx, slot->seq, keep))
+        oll_context_seq_clear(env->ctx, slot->seq);
+}
+
+static oll_status finish(struct slot *slot, enum oll_done_reason reason, struct oll_event *done,
+                         struct oll_error *err)
+{
+    uint64_t now = oll_clock_ns();
+    *done = (struct oll_event){
+        .kind = OLL_EVENT_DONE,
+        .done_reason = reason,
+        .n_prompt = slot->n_prompt,
+        .n_prompt_cached = slot->n_cached,
+        .n_reply = slot->n_reply,
+        .prompt_ns = slot->first_ns - slot->begin_ns,
+        .reply_ns = now - slot->first_ns,
+        .queue_ns = slot->begin_ns - slot->request->submit_ns,
+        .truncated = slot->truncated,
+    };
+    if (slot->request->ask.want_context && slot->history.n) {
+        done->context = oll_alloc(slot->history.n, sizeof *done->context);
+        if (!done->context)
+            return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the context of the reply");
+        memcpy(done->context, slot->history.ids, slot->history.n * sizeof *done->context);
+        done->n_context = (uint32_t)slot->history.n;
+    }
+    return OLL_OK;
+}
+
+/* Adds the token to the reply and tells whether the reply ends here. */
+static oll_status add_token(struct slot *slot, const struct slot_env *env, int32_t token,
+                            struct oll_strbuf *text, bool *ends, enum oll_done_reason *reason)
+{
+    const struct oll_request *ask = &slot->request->ask;
+    *reason = OLL_DONE_STOP;
+    *ends = true;
+    if (!ask->options.ignore_eog && oll_tokenizer_is_eog(env->tok, token)) {
+        forget_last_logprob(slot);
+        return OLL_OK;
+    }
+    slot->n_reply++;
+    reply_add(&slot->reply, token, text);
+    OLL_TRY(oll_tokens_add(&slot->tokens, token));
+    if (ask->want_context)
+        OLL_TRY(oll_tokens_add(&slot->history, token));
+    if (slot->reply.stopped)
+        return OLL_OK;
+    bool full = slot->tokens.n > oll_context_n_ctx(env->ctx);
+    *reason = OLL_DONE_LENGTH;
+    *ends = slot->n_reply >= slot->max_reply || (full && ask->no_shift);
+    if (full && !*ends)
+        shift_window(slot, env);
+    return OLL_OK;
+}
+
+oll_status slot_sample(struct slot *slot, const struct slot_env *env, float *logits,
+                       struct oll_event *event, struct oll_event *done, enum slot_outcome *outcome,
+                       struct oll_error *err)
+{
+    struct oll_strbuf text;
+    int32_t token = OLL_SAMPLER_NO_TOKEN;
+    bool ends = false;
+    enum oll_done_reason reason = OLL_DONE_STOP;
+    oll_status status;
+    *event = *done = (struct oll_event){0};
+    *outcome = SLOT_CONTINUES;
+    oll_strbuf_init(&text, REPLY_MAX_PENDING);
+    OLL_TRY_DONE(choose(slot, env, logits, &token, err));
+    if (slot->first_ns == 0)
+        slot->first_ns = oll_clock_ns();
+    oll_sampler_accept(slot->sampler, token);
+    status = add_token(slot, env, token, &text, &ends, &reason);
+    if (status != OLL_OK) {
+        oll_error_set(err, status, "out of memory for the reply");
+        goto done;
+    }
+    if (ends) {
+        reply_finish(&slot->reply, &text);
+        *outcome = SLOT_DONE;
+        OLL_TRY_DONE(finish(slot, reason, done, err));
+    }
+    status = take_text(slot, &text, event, err);
+done:
+    oll_strbuf_free(&text);
+    return status;
+}
+
+/* ---- end ---- */
+
+void slot_end(struct slot *slot, uint64_t now)
+{
+    struct oll_event holder = {.logprobs = slot->logprobs, .n_logprobs = slot->n_logprobs};
+    oll_event_free(&holder);
+    slot->logprobs = NULL;
+    slot->n_logprobs = slot->cap_logprobs = 0;
+    oll_sampler_free(slot->sampler);
+    slot->sampler = NULL;
+    reply_free(&slot->reply);
+    oll_tokens_free(&slot->history);
+    slot->request = NULL;
+    slot->idle_since = now;
+}
+
+void slot_free(struct slot *slot)
+{
+    slot_end(slot, 0);
+    oll_tokens_free(&slot->tokens);
+}

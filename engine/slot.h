@@ -1,0 +1,83 @@
+/* Slot: a lane that serves one request at a time, and the sequence of the KV cache that goes with
+ * it.
+ *
+ * A slot keeps the tokens of its sequence after a request has ended: the next request takes the
+ * slot with the longest common prefix and computes only what differs. `tokens` is the text as it
+ * should be (prompt and reply so far); the context holds the first oll_context_seq_len of them; the
+ * rest waits for evaluation. So prefill, decode and the recomputation after a shift of the window
+ * are one thing: tokens not yet evaluated.
+ *
+ * Owned by the engine thread. */
+#ifndef OLL_ENGINE_SLOT_H
+#define OLL_ENGINE_SLOT_H
+
+#include "engine/chat.h"
+#include "engine/eval.h"
+#include "engine/reply.h"
+#include "engine/request.h"
+#include "sampler/sampler.h"
+
+/* What all slots of an engine share. */
+struct slot_env {
+    struct oll_model *model;
+    const struct oll_tokenizer *tok;
+    struct oll_context *ctx;
+    uint32_t n_vocab; /* tokens that may be sampled */
+    struct chat_template chat;
+};
+
+struct slot {
+    uint32_t seq;            /* its sequence in the context */
+    struct request *request; /* NULL: idle */
+    struct oll_tokens tokens;
+    uint64_t idle_since; /* order of eviction: smallest first */
+
+    struct oll_sampler *sampler;
+    struct reply reply;
+    uint32_t n_prompt, n_cached; /* tokens of the prompt, of them found in the cache */
+    uint32_t n_reply, max_reply;
+    uint32_t n_keep;
+    bool truncated;
+    uint64_t begin_ns, first_ns; /* prefill began; first token sampled */
+    /* Entries of tokens whose text is still held back. */
+    struct oll_logprob *logprobs;
+    uint32_t n_logprobs, cap_logprobs;
+    struct oll_tokens history; /* prompt and reply for the `context` of the final event */
+};
+
+/* The prompt of a request: rendered, tokenised, and cut to the window. */
+struct slot_prompt {
+    struct oll_tokens tokens;
+    uint32_t n_keep; /* leading tokens that stay when the window is shifted */
+    bool truncated;
+};
+oll_status slot_prompt_make(struct slot_prompt *prompt, const struct slot_env *env,
+                            const struct oll_request *ask, struct oll_error *err) OLL_MUST_USE;
+void slot_prompt_free(struct slot_prompt *prompt);
+
+/* Takes over an idle slot; the prompt's tokens move into it. On failure the slot is idle and its
+ * sequence is kept. */
+oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct request *r,
+                      struct slot_prompt *prompt, struct oll_error *err) OLL_MUST_USE;
+/* Length of the prefix that `tokens` has in common with what the slot's sequence holds. */
+uint32_t slot_common_prefix(const struct slot *slot, const struct slot_env *env,
+                            const struct oll_tokens *tokens);
+
+enum slot_outcome { SLOT_CONTINUES, SLOT_DONE };
+
+/* Samples from the logits of the slot's last token. Fills *event (kind TEXT) with what may be
+ * shown, possibly nothing (text NULL); when it returns SLOT_DONE, *done is the final event and the
+ * slot is idle again. */
+oll_status slot_sample(struct slot *slot, const struct slot_env *env, float *logits,
+                       struct oll_event *event, struct oll_event *done, enum slot_outcome *outcome,
+                       struct oll_error *err) OLL_MUST_USE;
+
+/* Lets go of the request; the sequence stays for reuse. */
+void slot_end(struct slot *slot, uint64_t now);
+void slot_free(struct slot *slot);
+
+/* Prompt text of a request, for render_only and for slot_begin. */
+oll_status slot_render(const struct slot_env *env, const struct oll_request *ask,
+                       struct oll_strbuf *out, struct oll_error *err) OLL_MUST_USE;
+
+#endif

@@ -1,0 +1,323 @@
+/* `oll run`: a model in the terminal. One prompt from the arguments or standard input, or a chat
+ * line by line. */
+#include "engine/base/clock.h"
+#include "engine/base/mem.h"
+#include "engine/base/strbuf.h"
+#include "engine/oll.h"
+#include "server/cli.h"
+#include "server/duration.h"
+#include "server/model_path.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { RUN_MAX_PROMPT = 64 * 1024 * 1024, RUN_POLL_MS = 50 };
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int sig)
+{
+    (void)sig;
+    interrupted = 1;
+}
+
+struct run {
+    struct oll_engine *engine;
+    struct oll_options options;
+    bool verbose;
+    uint64_t start_ns, load_ns;
+    /* The chat so far; messages own their strings. */
+    struct oll_message *messages;
+    uint32_t n_messages, cap_messages;
+};
+
+/* ---- timings ---- */
+
+static void print_duration(const char *label, uint64_t ns)
+{
+    char text[DURATION_TEXT_MAX];
+    duration_format((int64_t)ns, text);
+    if (ns)
+        fprintf(stderr, "%-22s%s\n", label, text);
+}
+
+static void print_rate(const char *label, uint32_t n, uint64_t ns)
+{
+    if (n && ns)
+        fprintf(stderr, "%-22s%.2f tokens/s\n", label, (double)n * 1e9 / (double)ns);
+}
+
+static void print_timings(const struct run *run, const struct oll_event *done, uint64_t total_ns)
+{
+    print_duration("total duration:", total_ns);
+    print_duration("load duration:", run->load_ns);
+    if (done->n_prompt)
+        fprintf(stderr, "%-22s%u token(s)\n", "prompt eval count:", done->n_prompt);
+    print_duration("prompt eval duration:", done->prompt_ns);
+    print_rate("prompt eval rate:", done->n_prompt - done->n_prompt_cached, done->prompt_ns);
+    if (done->n_reply)
+        fprintf(stderr, "%-22s%u token(s)\n", "eval count:", done->n_reply);
+    print_duration("eval duration:", done->reply_ns);
+    print_rate("eval rate:", done->n_reply, done->reply_ns);
+}
+
+/* ---- one answer ---- */
+
+/* Streams the reply to standard output; keeps a copy in *text when that is not NULL. An interrupt
+ * ends the answer and is no failure. */
+static oll_status answer(struct run *run, const struct oll_request *request,
+                         struct oll_strbuf *text, struct oll_error *err)
+{
+    uint64_t id, begin = oll_clock_ns();
+    oll_status status = OLL_OK;
+    bool over = false;
+    interrupted = 0;
+    OLL_TRY(oll_engine_submit(run->engine, request, &id, err));
+    while (!over) {
+        struct oll_event event = {0};
+        if (interrupted)
+            oll_engine_cancel(run->engine, id);
+        oll_status got = oll_engine_next(run->engine, id, RUN_POLL_MS, &event);
+        if (got == OLL_ERR_TIMEOUT)
+            continue;
+        if (got != OLL_OK)
+            break;
+        if (event.kind == OLL_EVENT_TEXT) {
+            if (fwrite(event.text, 1, event.n_text, stdout) != event.n_text || fflush(stdout) != 0)
+                oll_engine_cancel(run->engine, id); /* nobody reads any more */
+            if (text)
+                oll_strbuf_add(text, event.text, event.n_text);
+        } else if (event.kind == OLL_EVENT_DONE) {
+            printf("\n\n");
+            fflush(stdout);
+            if (run->verbose)
+                print_timings(run, &event, oll_clock_ns() - begin + run->load_ns);
+            over = true;
+        } else if (event.kind == OLL_EVENT_ERROR) {
+            over = true;
+            if (interrupted)
+                printf("\n\n");
+            else
+                status = OLL_FAIL(err, event.status, "%s", event.text);
+        }
+        oll_event_free(&event);
+    }
+    oll_engine_release(run->engine, id);
+    return status;
+}
+
+static oll_status answer_prompt(struct run *run, const char *prompt, struct oll_error *err)
+{
+    struct oll_request request = {
+        .kind = OLL_REQUEST_PROMPT, .options = run->options, .prompt = prompt};
+    return answer(run, &request, NULL, err);
+}
+
+/* ---- chat ---- */
+
+static oll_status add_message(struct run *run, const char *role, char *content_take,
+                              struct oll_error *err)
+{
+    if (run->n_messages == run->cap_messages) {
+        uint32_t cap = run->cap_messages ? 2 * run->cap_messages : 16;
+        struct oll_message *list = oll_realloc(run->messages, cap, sizeof *list);
+        if (!list) {
+            oll_free(content_take);
+            return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the conversation");
+        }
+        run->messages = list;
+        run->cap_messages = cap;
+    }
+    run->messages[run->n_messages++] = (struct oll_message){.role = role, .content = content_take};
+    return OLL_OK;
+}
+
+static void drop_messages(struct run *run)
+{
+    for (uint32_t i = 0; i < run->n_messages; i++)
+        oll_free((void *)run->messages[i].content);
+    run->n_messages = 0;
+}
+
+static oll_status chat_turn(struct run *run, const char *line, struct oll_error *err)
+{
+    struct oll_strbuf reply;
+    char *content = oll_strdup(line);
+    if (!content)
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the conversation");
+    OLL_TRY(add_message(run, "user", content, err));
+    struct oll_request request = {.kind = OLL_REQUEST_CHAT,
+                                  .options = run->options,
+                                  .messages = run->messages,
+                                  .n_messages = run->n_messages};
+    oll_strbuf_init(&reply, RUN_MAX_PROMPT);
+    oll_status status = answer(run, &request, &reply, err);
+    if (status == OLL_OK) {
+        char *text = oll_strbuf_take(&reply, NULL);
+        status = text ? add_message(run, "assistant", text, err)
+                      : OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory");
+    }
+    oll_strbuf_free(&reply);
+    return status;
+}
+
+/* Reads lines until the end of input or /bye. */
+static int chat(struct run *run)
+{
+    char *line = NULL;
+    size_t cap = 0;
+    int code = 0;
+    for (;;) {
+        printf(">>> ");
+        fflush(stdout);
+        interrupted = 0;
+        ssize_t n = getline(&line, &cap, stdin);
+        if (n < 0 && errno == EINTR) {
+            clearerr(stdin);
+            printf("\nUse Ctrl + d or /bye to exit.\n");
+            continue;
+        }
+        if (n < 0)
+            break;
+        line[strcspn(line, "\r\n")] = '\0';
+        struct oll_error err = {0};
+        if (strcmp(line, "/bye") == 0 || strcmp(line, "/exit") == 0) {
+            n = -1;
+            break;
+        }
+        if (strcmp(line, "/clear") == 0) {
+            drop_messages(run);
+            printf("Cleared session context\n");
+        } else if (strcmp(line, "/?") == 0 || strcmp(line, "/help") == 0) {
+            printf("  /clear          Clear session context\n  /bye            Exit\n");
+        } else if (line[0] && chat_turn(run, line, &err) != OLL_OK) {
+            code = cli_fail(&err);
+            break;
+        }
+    }
+    if (feof(stdin))
+        printf("\n");
+    free(line);
+    return code;
+}
+
+/* ---- command ---- */
+
+/* What stands before the prompt on standard input, unless that is a terminal. */
+static oll_status read_stdin(struct oll_strbuf *out, struct oll_error *err)
+{
+    char buf[4096];
+    size_t n;
+    if (isatty(STDIN_FILENO))
+        return OLL_OK;
+    while ((n = fread(buf, 1, sizeof buf, stdin)) > 0)
+        oll_strbuf_add(out, buf, n);
+    if (out->status != OLL_OK)
+        return OLL_FAIL(err, out->status, "standard input is longer than %d MiB",
+                        RUN_MAX_PROMPT / (1024 * 1024));
+    return OLL_OK;
+}
+
+static bool read_options(const struct cli_args *args, struct run *run,
+                         struct oll_engine_params *params)
+{
+    int64_t n_ctx, n_threads, seed, n_predict;
+    char *end;
+    if (!cli_int(args, "ctx", 0, 0, INT32_MAX, &n_ctx) ||
+        !cli_int(args, "threads", 0, 0, 1024, &n_threads) ||
+        !cli_int(args, "seed", -1, INT64_MIN, INT64_MAX, &seed) ||
+        !cli_int(args, "predict", -1, INT32_MIN, INT32_MAX, &n_predict))
+        return false;
+    params->n_ctx = (uint32_t)n_ctx;
+    params->n_threads = (int)n_threads;
+    params->devices = cli_value(args, "devices", NULL);
+    run->options = oll_options_default();
+    run->options.seed = seed;
+    run->options.num_predict = (int32_t)n_predict;
+    run->verbose = cli_has(args, "verbose");
+    const char *temperature = cli_value(args, "temperature", NULL);
+    if (temperature) {
+        run->options.temperature = strtof(temperature, &end);
+        if (end == temperature || *end) {
+            cli_failf("--temperature %s: expected a number", temperature);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void embed_hint(const struct run *run)
+{
+    if (oll_engine_info(run->engine)->is_encoder)
+        fprintf(stderr, "Use 'oll embed' for this model.\n");
+}
+
+static int run_main(const struct cli_args *args)
+{
+    struct run run = {0};
+    struct oll_engine_params params = {0};
+    struct oll_error err = {0};
+    struct oll_strbuf prompt;
+    char *path = NULL;
+    int code = 0;
+    oll_strbuf_init(&prompt, RUN_MAX_PROMPT);
+    if (!read_options(args, &run, &params))
+        return 1;
+    struct sigaction action = {.sa_handler = on_interrupt};
+    sigaction(SIGINT, &action, NULL);
+    uint64_t begin = oll_clock_ns();
+    bool interactive = args->n_positional == 1 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    oll_status status = model_path_resolve(args->positional[0], &path, &err);
+    if (status == OLL_OK)
+        status = read_stdin(&prompt, &err);
+    for (int i = 1; i < args->n_positional; i++)
+        oll_strbuf_printf(&prompt, "%s%s", prompt.len ? " " : "", args->positional[i]);
+    params.model_path = path;
+    if (status == OLL_OK)
+        status = oll_engine_open(&params, &run.engine, &err);
+    run.load_ns = oll_clock_ns() - begin;
+    if (status == OLL_OK && interactive)
+        code = chat(&run);
+    else if (status == OLL_OK && prompt.len)
+        status = answer_prompt(&run, prompt.data, &err);
+    if (status != OLL_OK) {
+        code = cli_fail(&err);
+        if (run.engine)
+            embed_hint(&run);
+    }
+    oll_engine_close(run.engine);
+    drop_messages(&run);
+    oll_free(run.messages);
+    oll_strbuf_free(&prompt);
+    oll_free(path);
+    return code;
+}
+
+static const struct cli_option run_options[] = {
+    {"verbose", 0, CLI_FLAG, NULL, "Show timings for response"},
+    {"seed", 0, CLI_VALUE, "N", "Seed of the sampler (default: random)"},
+    {"temperature", 0, CLI_VALUE, "T",
+     "Temperature (default 0.8; 0: always the most likely token)"},
+    {"predict", 'n', CLI_VALUE, "N", "Most tokens of an answer"},
+    {"ctx", 'c', CLI_VALUE, "N", "Context window in tokens (default: up to 4096)"},
+    {"threads", 't', CLI_VALUE, "N", "Threads (default: physical cores)"},
+    {"devices", 0, CLI_VALUE, "LIST", "Devices of the layers, e.g. cpu or cpu:0-9,ref:10-29"},
+    {0},
+};
+
+const struct cli_command cli_run = {
+    .name = "run",
+    .usage = "MODEL [PROMPT...]",
+    .summary = "Run a model",
+    .details = "MODEL is a GGUF file or the name of a model in the store. Without a prompt, and on "
+               "a terminal,\n"
+               "a chat begins: Ctrl-C stops an answer, Ctrl-D or /bye leaves.",
+    .options = run_options,
+    .min_args = 1,
+    .max_args = -1,
+    .run = run_main,
+};
