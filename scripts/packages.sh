@@ -10,7 +10,6 @@ build cmake cmd cmake
 build ninja-build cmd ninja
 build pkg-config cmd pkg-config
 build libssl-dev lib libcrypto
-build libmicrohttpd-dev lib libmicrohttpd
 model python3 cmd python3
 model python3-pip python pip
 check clang-19 cmd clang-19

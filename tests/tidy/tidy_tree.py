@@ -90,6 +90,8 @@ def find_functions(code):
             signature = re.sub(r"__attribute__\s*\(\(.*?\)\)", "", signature)
             found = re.search(r"(\w+)\s*\((.*)\)", signature)
             name, parameters = (found.group(1), found.group(2)) if found else ("?", "")
+            if name.isupper():
+                name = f"{name}({parameters})"  # a macro that makes the function, such as TEST(case)
             yield Function(name, start + 1, first + 1, i + 1, count_parameters(parameters))
             first = None
 
