@@ -5,6 +5,7 @@
 
 #include "engine/base/utf8.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -256,13 +257,10 @@ static oll_status read_number(struct parser *p, struct oll_json *node)
 static oll_status read_literal(struct parser *p, const char *word)
 {
     for (size_t i = 0; word[i]; i++) {
-        char context[40] = "in literal ";
+        char context[48];
         if (p->pos + i < p->n && p->text[p->pos + i] == word[i])
             continue;
-        strncat(context, word, 8);
-        strncat(context, " (expecting '", 16);
-        strncat(context, word + i, 1);
-        strncat(context, "')", 4);
+        snprintf(context, sizeof context, "in literal %s (expecting '%c')", word, word[i]);
         return fail_at(p, p->pos + i, context);
     }
     p->pos += strlen(word);

@@ -174,7 +174,7 @@ static void round_decimal(double v, int n, struct decimal *d)
     for (const char *p = text; p < e; p++)
         if (*p != '.')
             d->digits[d->n++] = *p;
-    d->point = atoi(e + 1) + 1;
+    d->point = (int)strtoll(e + 1, NULL, 10) + 1;
 }
 
 /* The next larger number of as many digits; false when the last digit is a nine, whose successor
@@ -233,7 +233,7 @@ static void format_number(double v, bool single, char *out)
 {
     struct decimal d;
     if (!isfinite(v)) {
-        strcpy(out, "null");
+        memcpy(out, "null", 5);
         return;
     }
     if (signbit(v)) {
@@ -241,7 +241,7 @@ static void format_number(double v, bool single, char *out)
         v = -v;
     }
     if (v == 0) {
-        strcpy(out, "0");
+        memcpy(out, "0", 2);
         return;
     }
     shortest_decimal(v, single, &d);
