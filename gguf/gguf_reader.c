@@ -155,10 +155,11 @@ oll_status oll_gguf_open_memory(const void *data, uint64_t n_bytes, const char *
     OLL_TRY_DONE(gguf_parse_part(gguf, 0, err));
     OLL_TRY_DONE(gguf_split_position(&gguf->parts[0], &no, &count, err));
     if (count > 1)
-        status = OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
-                          "%s: one of %u parts of a split model, which must be files", name, count);
-    else
-        status = finish_open(gguf, err);
+        OLL_TRY_DONE(OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
+                              "%s: one of %u parts of a split model, which must be files", name,
+                              count));
+    OLL_TRY_DONE(gguf_split_add_rest(gguf, err));
+    status = finish_open(gguf, err);
 done:
     if (status == OLL_OK)
         *out = gguf;

@@ -29,17 +29,16 @@ uint64_t gguf_type_bytes(uint32_t type)
 
 const char *oll_gguf_printable(struct oll_gguf_str s, char *out, size_t n)
 {
-    size_t used = 0;
+    size_t used = 0, fallback = 0; /* the longest text so far that leaves room for "..." */
     for (uint64_t i = 0; i < s.len;) {
         uint32_t cp;
         int len = oll_utf8_decode(s.data + i, (size_t)(s.len - i), &cp);
         const bool shown = len > 0 && cp >= 0x20 && !(cp >= 0x7f && cp < 0xa0);
         len = len > 0 ? len : 1;
         const size_t need = shown ? (size_t)len : 1;
-        /* Room for "..." stays free as long as more than this character is left. */
-        if (used + need + (i + (uint64_t)len < s.len ? 3 : 0) >= n) {
-            memcpy(out + used, "...", 3);
-            used += 3;
+        if (used + need >= n) {
+            memcpy(out + fallback, "...", 3);
+            used = fallback + 3;
             break;
         }
         if (shown)
@@ -47,6 +46,7 @@ const char *oll_gguf_printable(struct oll_gguf_str s, char *out, size_t n)
         else
             out[used] = '?';
         used += need;
+        fallback = used + 3 < n ? used : fallback;
         i += (uint64_t)len;
     }
     out[used] = '\0';
