@@ -1,7 +1,10 @@
 /* Opens bytes as a model file and, when that succeeds, uses everything a caller can reach: each
- * metadata value as each type, each string, the first and last byte of each tensor. */
+ * metadata value as each type, each string, the first and last byte and the decoded first row of
+ * each tensor. */
+#include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "gguf/gguf.h"
+#include "kernels/quant.h"
 
 #include <string.h>
 
@@ -46,10 +49,22 @@ static void use_value(const struct oll_gguf_kv *kv)
     use_strings(kv);
 }
 
+/* The file holds the row, so its size bounds what is allocated. */
+static void use_row(const struct oll_gguf_tensor *tensor, const unsigned char *values)
+{
+    float *row = oll_alloc((size_t)tensor->ne[0], sizeof *row);
+    if (row) {
+        oll_dequantize_row(tensor->dtype, values, row, (size_t)tensor->ne[0]);
+        use_bytes(row, tensor->ne[0] * sizeof *row);
+    }
+    oll_free(row);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
     struct oll_gguf *gguf = NULL;
     struct oll_error err = {0};
+    oll_log_set_level(OLL_LOG_ERROR); /* odd bools warn */
     if (oll_gguf_open_memory(data, n_bytes, "fuzz", &gguf, &err) != OLL_OK) {
         OLL_ASSERT(!gguf && err.text[0] != '\0' && !strchr(err.text, '\n'));
         return 0;
@@ -61,8 +76,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
         const unsigned char *values = NULL;
         OLL_ASSERT(tensor->data >= data && tensor->n_bytes <= n_bytes &&
                    tensor->data + tensor->n_bytes <= data + n_bytes);
-        if (oll_gguf_data(gguf, tensor, &values, &err) == OLL_OK)
+        if (oll_gguf_data(gguf, tensor, &values, &err) == OLL_OK) {
             use_bytes(values, tensor->n_bytes);
+            use_row(tensor, values);
+        }
     }
     oll_gguf_close(gguf);
     return 0;
