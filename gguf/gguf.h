@@ -99,8 +99,8 @@ oll_status oll_gguf_data(struct oll_gguf *gguf, const struct oll_gguf_tensor *te
 /* Brings whole blocks of an interleaved tensor into the layout of OLL_MXFP4; n_bytes is a multiple
  * of 17, dst may be src. */
 void oll_gguf_deinterleave(const unsigned char *src, unsigned char *dst, size_t n_bytes);
-/* Tells the system that a tensor's pages in the map are not needed for now (it was uploaded or
- * repacked). */
+/* Tells the system that a tensor's pages in the map are not needed any more (it was uploaded or
+ * repacked); a later access reads them from the file again. */
 void oll_gguf_drop_pages(const struct oll_gguf *gguf, const struct oll_gguf_tensor *tensor);
 
 /* Metadata in file order, and by key (NULL when absent). */

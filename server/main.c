@@ -3,8 +3,11 @@
 
 #include <signal.h>
 
+extern const struct cli_command cli_gguf;
+
 const struct cli_command *const cli_commands[] = {
-    0,
+    &cli_gguf,
+    NULL,
 };
 
 int main(int argc, char **argv)

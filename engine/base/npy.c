@@ -44,6 +44,23 @@ static oll_status write_header(struct oll_npy *npy, const uint64_t *shape, int n
     return status;
 }
 
+/* Opens a file beside `path`, or `path` itself when that is a pipe or a device. */
+static oll_status open_file(struct oll_npy *npy, struct oll_error *err)
+{
+    struct stat st;
+    if (stat(npy->path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        npy->file = fopen(npy->path, "wbe");
+        return npy->file ? OLL_OK : fail_errno(npy, "open", err);
+    }
+    const size_t n = strlen(npy->path) + 32;
+    npy->temp_path = oll_alloc(n, 1);
+    if (!npy->temp_path)
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "%s: out of memory", npy->path);
+    snprintf(npy->temp_path, n, "%s.%ld.part", npy->path, (long)getpid());
+    npy->file = fopen(npy->temp_path, "wbe");
+    return npy->file ? OLL_OK : fail_errno(npy, "create", err);
+}
+
 oll_status oll_npy_create(struct oll_npy *npy, const char *path, const uint64_t *shape, int n_dims,
                           struct oll_error *err)
 {
@@ -55,8 +72,7 @@ oll_status oll_npy_create(struct oll_npy *npy, const char *path, const uint64_t 
     npy->path = oll_strdup(path);
     if (!npy->path)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "%s: out of memory", path);
-    npy->file = fopen(path, "wbe");
-    oll_status status = npy->file ? OLL_OK : fail_errno(npy, "create", err);
+    oll_status status = open_file(npy, err);
     if (status == OLL_OK)
         status = write_header(npy, shape, n_dims, err);
     if (status != OLL_OK)
@@ -81,13 +97,17 @@ oll_status oll_npy_finish(struct oll_npy *npy, struct oll_error *err)
     if (npy->n_left > 0)
         status = OLL_FAIL(err, OLL_ERR_ARG, "%s: %llu values are missing", npy->path,
                           (unsigned long long)npy->n_left);
-    if (status == OLL_OK && fflush(npy->file) != 0)
+    FILE *file = npy->file;
+    npy->file = NULL;
+    if (fclose(file) != 0 && status == OLL_OK)
         status = fail_errno(npy, "write", err);
-    if (status == OLL_OK) {
-        FILE *file = npy->file;
-        npy->file = NULL;
-        if (fclose(file) != 0)
-            status = fail_errno(npy, "close", err);
+    if (status == OLL_OK && npy->temp_path) {
+        if (rename(npy->temp_path, npy->path) != 0) {
+            status = fail_errno(npy, "rename", err);
+        } else {
+            oll_free(npy->temp_path);
+            npy->temp_path = NULL;
+        }
     }
     oll_npy_close(npy);
     return status;
@@ -95,12 +115,11 @@ oll_status oll_npy_finish(struct oll_npy *npy, struct oll_error *err)
 
 void oll_npy_close(struct oll_npy *npy)
 {
-    /* A pipe or a device given as path is left alone. */
-    struct stat st;
-    if (npy->file && fstat(fileno(npy->file), &st) == 0 && S_ISREG(st.st_mode))
-        unlink(npy->path);
     if (npy->file)
         fclose(npy->file);
+    if (npy->temp_path)
+        unlink(npy->temp_path);
+    oll_free(npy->temp_path);
     oll_free(npy->path);
     *npy = (struct oll_npy){0};
 }

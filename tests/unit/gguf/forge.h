@@ -1,7 +1,7 @@
 /* Forges GGUF files byte by byte, also ones that no writer would make. Records are appended in
  * order; the caller states the counts of the header itself. */
-#ifndef OLL_TESTS_UNIT_GGUF_FORGE_H
-#define OLL_TESTS_UNIT_GGUF_FORGE_H
+#ifndef OLL_GGUF_FORGE_H
+#define OLL_GGUF_FORGE_H
 
 #include "engine/base/mem.h"
 #include "gguf/gguf.h"

@@ -1,7 +1,7 @@
 /* Touches everything an open model gives access to, for tests of damaged files: whatever the reader
  * accepts must be usable. */
-#ifndef OLL_TESTS_UNIT_GGUF_WALK_H
-#define OLL_TESTS_UNIT_GGUF_WALK_H
+#ifndef OLL_GGUF_WALK_H
+#define OLL_GGUF_WALK_H
 
 #include "engine/base/mem.h"
 #include "gguf/gguf.h"
