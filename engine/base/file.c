@@ -1,6 +1,7 @@
 #include "engine/base/file.h"
 
 #include "engine/base/mem.h"
+#include "engine/base/platform.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -73,7 +74,7 @@ void oll_file_map_drop(const struct oll_file_map *map, uint64_t off, uint64_t n_
     uint64_t begin = (off + page - 1) / page * page;
     uint64_t end = (off + n_bytes) / page * page;
     if (map->data && begin < end && end <= map->size_bytes + page)
-        posix_madvise((void *)(map->data + begin), (size_t)(end - begin), POSIX_MADV_DONTNEED);
+        oll_platform_pages_drop(map->data + begin, (size_t)(end - begin));
 }
 
 oll_status oll_file_read(const char *path, uint64_t max_bytes, char **data, uint64_t *n_bytes,

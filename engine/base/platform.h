@@ -38,6 +38,9 @@ void oll_platform_wake(_Atomic uint32_t *word, int n);
 /* Zeroed pages that take memory when they are first written; NULL when the system refuses. */
 void *oll_platform_pages_new(size_t n_bytes);
 void oll_platform_pages_free(void *p, size_t n_bytes);
+/* Gives back the physical memory of whole pages of a file's private, read-only map; the next access
+ * reads them from the file again. Where the system only takes advice, it may do nothing. */
+void oll_platform_pages_drop(const void *p, size_t n_bytes);
 /* Physical memory, and what can be taken without swapping, both cut to the cgroup's limit. 0 when
  * unknown. */
 uint64_t oll_platform_memory_total(void);

@@ -192,6 +192,13 @@ static uint64_t cgroup_memory_used(void)
     return used > 0 ? (uint64_t)used : 0;
 }
 
+void oll_platform_pages_drop(const void *p, size_t n_bytes)
+{
+    /* posix_madvise would be a no-op: glibc ignores POSIX_MADV_DONTNEED, because the kernel's
+     * advice of that name also discards changes, of which a read-only map has none. */
+    madvise((void *)p, n_bytes, MADV_DONTNEED);
+}
+
 uint64_t oll_platform_memory_total(void)
 {
     uint64_t total = meminfo_bytes("MemTotal:"), limit = cgroup_memory_max();

@@ -73,6 +73,11 @@ void oll_platform_pages_free(void *p, size_t n_bytes)
         munmap(p, n_bytes);
 }
 
+void oll_platform_pages_drop(const void *p, size_t n_bytes)
+{
+    posix_madvise((void *)p, n_bytes, POSIX_MADV_DONTNEED);
+}
+
 uint64_t oll_platform_memory_total(void) { return 0; }
 uint64_t oll_platform_memory_free(void) { return 0; }
 
