@@ -1,0 +1,20 @@
+/* The table of matrix kernels for the features of a processor. */
+#include "kernels/cpu/cpu_features.h"
+#include "kernels/cpu/cpu_matmul.h"
+#if defined(OLL_X86)
+#include "kernels/cpu/x86/matmul_levels.h"
+#endif
+
+const struct cpu_matmul_kernels *cpu_matmul_kernels_of(uint32_t features)
+{
+#if defined(OLL_X86)
+    if (features & CPU_AVX512VNNI)
+        return &cpu_matmul_avx512vnni;
+    if (features & CPU_AVXVNNI)
+        return &cpu_matmul_avxvnni;
+    if (features & CPU_AVX2)
+        return &cpu_matmul_avx2;
+#endif
+    (void)features;
+    return &cpu_matmul_scalar;
+}

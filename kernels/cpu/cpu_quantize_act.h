@@ -1,0 +1,17 @@
+/* Quantisers of activations per level of instructions (forms: enum cpu_act in cpu_matmul.h). */
+#ifndef OLL_KERNELS_CPU_QUANTIZE_ACT_H
+#define OLL_KERNELS_CPU_QUANTIZE_ACT_H
+
+#include "kernels/cpu/cpu_matmul.h"
+
+/* Bits of 2^-120: a block whose largest magnitude is smaller counts as zeros. */
+#define ACT_MIN_BITS 0x03800000u
+
+void cpu_quantize_f32__scalar(const float *const *x, uint32_t n_tokens, uint32_t n_in,
+                              uint8_t *dst);
+void cpu_quantize_a32__scalar(const float *const *x, uint32_t n_tokens, uint32_t n_in,
+                              uint8_t *dst);
+void cpu_quantize_a256__scalar(const float *const *x, uint32_t n_tokens, uint32_t n_in,
+                               uint8_t *dst);
+
+#endif

@@ -1,0 +1,19 @@
+# Matrix kernels: the families of each instruction set, compiled with its flags (kernels/cpu/x86, kernels/cpu/arm).
+set_source_files_properties(cpu/cpu_expand.c cpu/cpu_expand_rows.c cpu/cpu_matmul_scalar.c cpu/cpu_pack_float.c
+  cpu/cpu_pack_k.c cpu/cpu_pack_small.c PROPERTIES COMPILE_OPTIONS -O3)
+
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
+  target_compile_definitions(oll_kernels PRIVATE OLL_X86)
+  target_sources(oll_kernels PRIVATE cpu/x86/matmul_tables.c)
+  set(flags_avx2 -mavx2 -mfma -mf16c)
+  set(flags_avxvnni ${flags_avx2} -mavxvnni)
+  set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq)
+  set(flags_avx512vnni ${flags_avx512} -mavx512vnni)
+  foreach(family small)
+    foreach(level avx2 avxvnni avx512vnni)
+      set(source cpu/x86/matmul_${family}_${level}.c)
+      target_sources(oll_kernels PRIVATE ${source})
+      set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "-O3;${flags_${level}}")
+    endforeach()
+  endforeach()
+endif()

@@ -1,0 +1,280 @@
+/* Formats with blocks of 32: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL, MXFP4.
+ *
+ * Idea: per block 8 dot products of a line (16 rows x 4 k) with broadcast activations; in all of
+ * these formats the lines come in pairs, k-groups g and g + 4 (two nibbles of one line, or two
+ * lines). Then one conversion and two multiplications per 32 weights and output:
+ *   f += z * (d * s)   (+ m * s * sum)
+ * Registers (zmm, 32 x 6): 12 z, 12 f, 4 weights, 2 scales, mask: 31. Limit: the two multiply
+ * pipes, 8 products and 2 scalings per 32 weights: 80 % of the vpdpbusd rate. One token is limited
+ * by memory. */
+#include "kernels/cpu/x86/matmul_vec.h"
+#include "kernels/quant_grids.h"
+
+enum small {
+    SMALL_Q4_0,
+    SMALL_Q4_1,
+    SMALL_Q5_0,
+    SMALL_Q5_1,
+    SMALL_Q8_0,
+    SMALL_IQ4_NL,
+    SMALL_MXFP4
+};
+
+struct small_consts {
+    vi low_nibble, bit4, table;
+};
+
+/* One block of 32 of the tile. */
+struct small_block {
+    const uint8_t *lines, *a;
+    const union cpu_word *words;
+    size_t stride;
+    vi high[MM_MAX_V]; /* fifth bits */
+};
+
+MM_INLINE struct small_consts small_consts_of(const enum small format)
+{
+    struct small_consts k = {MM(set1_epi8)(15), MM(set1_epi8)(16), MM(set1_epi8)(0)};
+    if (format == SMALL_IQ4_NL) /* unsigned where the instruction wants it so */
+        k.table = MM_IS(avx2) ? vi_table(quant_values_iq4nl)
+                              : MM(sub_epi8)(vi_table(quant_values_iq4nl), MM(set1_epi8)(-128));
+    if (format == SMALL_MXFP4)
+        k.table = MM(add_epi8)(vi_table(quant_values_fp4), MM(set1_epi8)(12));
+    return k;
+}
+
+/* Offsets of block b: its scales, its lines. */
+MM_INLINE size_t small_head(const enum small format, uint32_t b)
+{
+    switch (format) {
+    case SMALL_Q4_1: return panel_sub_q4_1(b);
+    case SMALL_Q5_0: return panel_head_q5_0(b);
+    case SMALL_Q5_1: return panel_sub_q5_1(b);
+    case SMALL_Q8_0: return panel_head_q8_0(b);
+    case SMALL_MXFP4: return panel_head_mxfp4(b);
+    default: return panel_head_q4_0(b);
+    }
+}
+
+MM_INLINE size_t small_lines(const enum small format, uint32_t b)
+{
+    switch (format) {
+    case SMALL_Q4_1: return panel_sub_q4_1(b) + CPU_LINE;
+    case SMALL_Q5_0: return panel_sub_q5_0(b);
+    case SMALL_Q5_1: return panel_sub_q5_1(b) + CPU_LINE;
+    case SMALL_Q8_0: return panel_sub_q8_0(b);
+    case SMALL_MXFP4: return panel_sub_mxfp4(b);
+    default: return panel_sub_q4_0(b);
+    }
+}
+
+/* Weights of k-groups g and g + 4; `high` are the fifth bits of the block. */
+MM_INLINE void small_pair(const enum small format, const struct small_consts *k,
+                          const uint8_t *line, vi high, int g, vi *low_group, vi *high_group)
+{
+    const vi v = vi_load(line + g * CPU_LINE);
+    if (format == SMALL_Q8_0) {
+        const vi flip = MM(set1_epi8)(MM_IS(avx2) ? -128 : 0);
+        *low_group = vi_xor(v, flip);
+        *high_group = vi_xor(vi_load(line + (g + 4) * CPU_LINE), flip);
+        return;
+    }
+    vi low = vi_and(v, k->low_nibble), up = vi_and(MM(srli_epi16)(v, 4), k->low_nibble);
+    if (format == SMALL_Q5_0 || format == SMALL_Q5_1) {
+        low = vi_or_and(low, MM(slli_epi16)(high, 4 - g), k->bit4);
+        up = vi_or_and(up, MM(srli_epi16)(high, g), k->bit4);
+    }
+    if (format == SMALL_IQ4_NL || format == SMALL_MXFP4) {
+        low = MM(shuffle_epi8)(k->table, low);
+        up = MM(shuffle_epi8)(k->table, up);
+    }
+    *low_group = low;
+    *high_group = up;
+}
+
+/* 2^(e - 128), subnormal for e < 2. */
+MM_INLINE vf small_mxfp4_scale(const uint8_t *head)
+{
+    const vi e = vi_from_u8(bytes_load(head)), one = MM(set1_epi32)(1);
+    const vi normal = MM(slli_epi32)(MM(sub_epi32)(e, one), 23);
+    const vi tiny = MM(sllv_epi32)(MM(set1_epi32)(0x00200000), e);
+#if MM_IS(avx512vnni)
+    return MM(castsi512_ps)(_mm512_mask_mov_epi32(tiny, _mm512_cmpgt_epi32_mask(e, one), normal));
+#else
+    return MM(castsi256_ps)(_mm256_blendv_epi8(tiny, normal, _mm256_cmpgt_epi32(e, one)));
+#endif
+}
+
+MM_INLINE vf small_scale(const enum small format, const uint8_t *head, int v, size_t stride)
+{
+    if (format == SMALL_MXFP4)
+        return small_mxfp4_scale(head + mm_bytes(v, stride));
+    return vf_from_f16(head + mm_f16(v, stride));
+}
+
+#if !MM_IS(avx2)
+
+/* Start of the sums: minus the offset of the stored weights times the sum of the activations. */
+MM_INLINE vi small_start(const enum small format, const union cpu_word *sum8)
+{
+    const vi s = vi_word(sum8);
+    switch (format) {
+    case SMALL_Q4_0: return s;
+    case SMALL_Q5_0: return MM(slli_epi32)(s, 1);
+    case SMALL_Q8_0:
+    case SMALL_IQ4_NL: return MM(slli_epi32)(s, 4);
+    case SMALL_MXFP4: return MM(add_epi32)(s, MM(srai_epi32)(s, 1));
+    default: return MM(set1_epi32)(0);
+    }
+}
+
+/* z = integer products of one block. */
+MM_INLINE void small_products(const enum small format, const struct small_consts *k,
+                              const struct small_block *b, vi z[MM_MAX_V][MM_MAX_T], const int v0,
+                              const int RV, const int T)
+{
+    vi low[MM_MAX_V], up[MM_MAX_V];
+    MM_EACH_T
+    {
+        const vi start = small_start(format, &b->words[A32_SUM8 * T + t]);
+        MM_EACH_R z[r][t] = start;
+    }
+    MM_UNROLL for (int g = 0; g < 4; g++)
+    {
+        MM_PREFETCH(b->lines + g * CPU_LINE);
+        MM_EACH_R small_pair(format, k, b->lines + mm_line(v0 + r, b->stride), b->high[r], g,
+                             &low[r], &up[r]);
+        mm_dot(z, low, b->a, g, RV, T);
+        mm_dot(z, up, b->a, g + 4, RV, T);
+    }
+    if (format == SMALL_Q8_0)
+        MM_UNROLL for (int g = 4; g < 8; g++) MM_PREFETCH(b->lines + g * CPU_LINE);
+}
+
+#else
+
+/* vpmaddubsw adds pairs of products in 16 bits; the sums of 4 bits can be added 8 times, those of 5
+ * bits and MXFP4 4 times, before one vpmaddwd widens them (spec 2.3). True 8-bit weights are
+ * multiplied as magnitudes, their signs moved to the activations, and widened at once. */
+MM_INLINE int small_chain(const enum small format)
+{
+    switch (format) {
+    case SMALL_Q4_0:
+    case SMALL_Q4_1: return 8;
+    case SMALL_Q8_0:
+    case SMALL_IQ4_NL: return 1;
+    default: return 4;
+    }
+}
+
+MM_INLINE vi small_signed(vi w, vi y)
+{
+    return MM(madd_epi16)(MM(maddubs_epi16)(MM(abs_epi8)(w), MM(sign_epi8)(y, w)),
+                          MM(set1_epi16)(1));
+}
+
+MM_INLINE vi small_start(const enum small format, const union cpu_word *sum8)
+{
+    const vi s = vi_word(sum8);
+    switch (format) {
+    case SMALL_Q4_0: return s;
+    case SMALL_Q5_0: return MM(slli_epi32)(s, 1);
+    case SMALL_MXFP4: return MM(add_epi32)(s, MM(srai_epi32)(s, 1));
+    default: return MM(set1_epi32)(0);
+    }
+}
+
+MM_INLINE void small_products(const enum small format, const struct small_consts *k,
+                              const struct small_block *b, vi z[MM_MAX_V][MM_MAX_T], const int v0,
+                              const int RV, const int T)
+{
+    const int chain = small_chain(format);
+    vi low[MM_MAX_V], up[MM_MAX_V], s[MM_MAX_V][MM_MAX_T];
+    MM_EACH_T
+    {
+        const vi start = small_start(format, &b->words[A32_SUM8 * T + t]);
+        MM_EACH_R z[r][t] = start;
+    }
+    MM_UNROLL for (int g = 0; g < 4; g++)
+    {
+        MM_PREFETCH(b->lines + g * CPU_LINE);
+        if (format == SMALL_Q8_0)
+            MM_PREFETCH(b->lines + (g + 4) * CPU_LINE);
+        MM_EACH_R small_pair(format, k, b->lines + mm_line(v0 + r, b->stride), b->high[r], g,
+                             &low[r], &up[r]);
+        const bool first = g * 2 % chain == 0, last = (g + 1) * 2 % chain == 0;
+        MM_EACH_T
+        {
+            const vi y = vi_quad(b->a + (g * T + t) * 4),
+                     y4 = vi_quad(b->a + ((g + 4) * T + t) * 4);
+            MM_EACH_R
+            {
+                if (chain == 1) {
+                    z[r][t] = MM(add_epi32)(z[r][t], small_signed(low[r], y));
+                    z[r][t] = MM(add_epi32)(z[r][t], small_signed(up[r], y4));
+                    continue;
+                }
+                const vi p =
+                    MM(add_epi16)(MM(maddubs_epi16)(low[r], y), MM(maddubs_epi16)(up[r], y4));
+                s[r][t] = first ? p : MM(add_epi16)(s[r][t], p);
+                if (last)
+                    z[r][t] = vi_dot16(z[r][t], s[r][t], MM(set1_epi16)(1));
+            }
+        }
+    }
+}
+
+#endif
+
+MM_INLINE void small_tile(const enum small format, const struct cpu_tile *tile, const int v0,
+                          const int RV, const int T, const int rows)
+{
+    const bool five = format == SMALL_Q5_0 || format == SMALL_Q5_1;
+    const bool has_m = format == SMALL_Q4_1 || format == SMALL_Q5_1;
+    const struct small_consts k = small_consts_of(format);
+    struct small_block b = {.a = tile->a, .words = tile->words, .stride = tile->w_stride};
+    vf f[MM_MAX_V][MM_MAX_T];
+    MM_EACH_T MM_EACH_R f[r][t] = MM(setzero_ps)();
+    for (uint32_t i = 0; i < tile->n_in / 32; i++, b.a += 32 * T, b.words += A32_WORDS * T) {
+        const uint8_t *head = tile->w + small_head(format, i);
+        vi z[MM_MAX_V][MM_MAX_T];
+        vf d[MM_MAX_V];
+        MM_PREFETCH(head);
+        b.lines = tile->w + small_lines(format, i);
+        MM_EACH_R b.high[r] = five ? vi_load(b.lines + mm_line(v0 + r, b.stride)) : k.table;
+        b.lines += five ? CPU_LINE : 0;
+        small_products(format, &k, &b, z, v0, RV, T);
+        MM_EACH_R d[r] = small_scale(format, head, v0 + r, b.stride);
+        MM_EACH_T
+        {
+            const vf s = vf_word(&b.words[A32_SCALE * T + t]);
+            MM_EACH_R f[r][t] =
+                MM(fmadd_ps)(MM(cvtepi32_ps)(z[r][t]), MM(mul_ps)(d[r], s), f[r][t]);
+        }
+        if (has_m) {
+            MM_EACH_R d[r] = vf_from_f16(head + 32 + mm_f16(v0 + r, b.stride));
+            MM_EACH_T
+            {
+                const vf sum = vf_word(&b.words[A32_SUM * T + t]);
+                MM_EACH_R f[r][t] = MM(fmadd_ps)(d[r], sum, f[r][t]);
+            }
+        }
+    }
+    mm_store(tile, f, v0, RV, T, rows);
+}
+
+#define SMALL_ROW(name, format)                                                                    \
+    MM_INLINE void name(const struct cpu_tile *tile, const int v0, const int RV, const int T,      \
+                        const int rows)                                                            \
+    {                                                                                              \
+        small_tile(format, tile, v0, RV, T, rows);                                                 \
+    }                                                                                              \
+    MM_ROW(name)
+
+SMALL_ROW(q4_0, SMALL_Q4_0)
+SMALL_ROW(q4_1, SMALL_Q4_1)
+SMALL_ROW(q5_0, SMALL_Q5_0)
+SMALL_ROW(q5_1, SMALL_Q5_1)
+SMALL_ROW(q8_0, SMALL_Q8_0)
+SMALL_ROW(iq4_nl, SMALL_IQ4_NL)
+SMALL_ROW(mxfp4, SMALL_MXFP4)
