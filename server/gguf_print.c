@@ -309,7 +309,8 @@ oll_status gguf_print_json(const struct oll_gguf *gguf, struct oll_error *err)
     oll_strbuf_addc(&sb, '\n');
     pass_on(&sb, 1);
     if (status == OLL_OK && sb.status != OLL_OK)
-        status = OLL_FAIL(err, sb.status, "%s: a string is too long to print", oll_gguf_path(gguf));
+        status = OLL_FAIL(err, sb.status, "%s: cannot print a value: %s", oll_gguf_path(gguf),
+                          oll_status_text(sb.status));
     oll_strbuf_free(&sb);
     return status;
 }
