@@ -4,7 +4,7 @@
 #include "gguf/gguf.h"
 #include "kernels/quant.h"
 #include "server/cli.h"
-#include "server/gguf_print.h"
+#include "server/cli_gguf_print.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "server/gguf_print.h"
+#include "server/cli_gguf_print.h"
 
 #include "engine/base/json.h"
 #include "engine/base/mem.h"

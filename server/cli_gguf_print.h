@@ -1,7 +1,7 @@
 /* What `oll gguf show` prints of an open model: text for people, JSON for programs. Both go to
  * standard output piece by piece; the caller checks the stream at the end. */
-#ifndef OLL_SERVER_GGUF_PRINT_H
-#define OLL_SERVER_GGUF_PRINT_H
+#ifndef OLL_SERVER_CLI_GGUF_PRINT_H
+#define OLL_SERVER_CLI_GGUF_PRINT_H
 
 #include "gguf/gguf.h"
 
