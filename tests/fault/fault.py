@@ -1,11 +1,12 @@
 """Fails one allocation of a command after another and looks at how the command takes it.
 
-    fault.py [--runs N] COMMAND [ARGUMENTS...]
+    fault.py [--runs N] [--folder FOLDER] COMMAND [ARGUMENTS...]
 
 The command is a program of a build with OLL_FAULTS, where OLL_FAULT_ALLOC=n in the environment makes the n-th
 allocation fail (n+: that one and all later ones). First it runs without a fault and must succeed. Then n grows from 1
 until a run meets no fault any more: by one at first, by a share of n later, so that a command with many allocations
-takes about N runs. Every run must end
+takes about N runs. It runs in FOLDER; when an argument names an absent .gguf file the test is skipped. Every run must
+end
   with exit code 1 and a line that begins with "Error: ", or
   with exit code 0 and the output of the run without a fault (the allocation was one the command can do without);
 a signal, a sanitizer's report (exit code 99 by ASAN_OPTIONS) or another code is a failure.
@@ -44,8 +45,14 @@ def complaint(result, clean):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--folder", default=".")
     parser.add_argument("argv", nargs=argparse.REMAINDER)
     args = parser.parse_args()
+    os.chdir(args.folder)
+    for argument in args.argv:
+        if argument.endswith(".gguf") and not os.path.exists(argument):
+            print(f"SKIPPED: {argument} is absent")
+            return 77
     clean = run(args.argv, None)
     if clean.returncode != 0:
         print(f"the command fails without any fault: exit code {clean.returncode}")
