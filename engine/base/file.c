@@ -20,11 +20,13 @@ static oll_status fail_errno(struct oll_error *err, const char *path, const char
     return OLL_FAIL(err, status, "%s: cannot %s: %s", path, what, strerror(e));
 }
 
-/* Opens without blocking on a FIFO and reports the size of a regular file. */
-static oll_status open_regular(const char *path, int *fd, uint64_t *size, struct oll_error *err)
+/* Opens without blocking on a FIFO and reports the size of a regular file. `flags` are further
+ * ones. */
+static oll_status open_regular(int dir_fd, const char *path, int flags, int *fd, uint64_t *size,
+                               struct oll_error *err)
 {
     struct stat st;
-    *fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    *fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags);
     if (*fd < 0)
         return fail_errno(err, path, "open");
     if (fstat(*fd, &st) != 0) {
@@ -44,7 +46,7 @@ oll_status oll_file_map(const char *path, struct oll_file_map *out, struct oll_e
 {
     int fd;
     uint64_t size;
-    OLL_TRY(open_regular(path, &fd, &size, err));
+    OLL_TRY(open_regular(AT_FDCWD, path, 0, &fd, &size, err));
     oll_status status = OLL_OK;
     void *data = NULL;
     if (size > SIZE_MAX) {
@@ -77,12 +79,11 @@ void oll_file_map_drop(const struct oll_file_map *map, uint64_t off, uint64_t n_
         oll_platform_pages_drop(map->data + begin, (size_t)(end - begin));
 }
 
-oll_status oll_file_read(const char *path, uint64_t max_bytes, char **data, uint64_t *n_bytes,
-                         struct oll_error *err)
+/* Reads an open file to its end and closes it. */
+static oll_status read_whole(int fd, const char *path, uint64_t size, uint64_t max_bytes,
+                             char **data, uint64_t *n_bytes, struct oll_error *err)
 {
-    int fd;
-    uint64_t size, done = 0;
-    OLL_TRY(open_regular(path, &fd, &size, err));
+    uint64_t done = 0;
     oll_status status = OLL_OK;
     char *buf = NULL;
     if (size > max_bytes) {
@@ -111,4 +112,22 @@ oll_status oll_file_read(const char *path, uint64_t max_bytes, char **data, uint
     *data = buf;
     *n_bytes = done;
     return OLL_OK;
+}
+
+oll_status oll_file_read(const char *path, uint64_t max_bytes, char **data, uint64_t *n_bytes,
+                         struct oll_error *err)
+{
+    int fd;
+    uint64_t size;
+    OLL_TRY(open_regular(AT_FDCWD, path, 0, &fd, &size, err));
+    return read_whole(fd, path, size, max_bytes, data, n_bytes, err);
+}
+
+oll_status oll_file_read_at(int dir_fd, const char *name, uint64_t max_bytes, char **data,
+                            uint64_t *n_bytes, struct oll_error *err)
+{
+    int fd;
+    uint64_t size;
+    OLL_TRY(open_regular(dir_fd, name, O_NOFOLLOW, &fd, &size, err));
+    return read_whole(fd, name, size, max_bytes, data, n_bytes, err);
 }

@@ -26,5 +26,8 @@ void oll_file_map_drop(const struct oll_file_map *map, uint64_t off, uint64_t n_
  * does not count and is released with oll_free. */
 oll_status oll_file_read(const char *path, uint64_t max_bytes, char **data, uint64_t *n_bytes,
                          struct oll_error *err) OLL_MUST_USE;
+/* The same for a name inside an open directory; the name must not be a symbolic link. */
+oll_status oll_file_read_at(int dir_fd, const char *name, uint64_t max_bytes, char **data,
+                            uint64_t *n_bytes, struct oll_error *err) OLL_MUST_USE;
 
 #endif
