@@ -52,9 +52,13 @@ int http_scan_head(struct http_scan *scan, const char *buf, size_t n, size_t *he
     return 0;
 }
 
+/* Terminates the line and moves on. A finished head has the line's end before its own; nothing
+ * behind that is looked at, for the bytes of a peer have no terminator. */
 static char *next_line(char **p)
 {
-    char *line = *p, *end = strstr(line, "\r\n");
+    char *line = *p, *end = line;
+    while (end[0] != '\r' || end[1] != '\n')
+        end++;
     *end = '\0';
     *p = end + 2;
     return line;

@@ -58,7 +58,7 @@ def main():
         print(f"the command fails without any fault: exit code {clean.returncode}")
         sys.stdout.write(clean.stderr.decode(errors="replace"))
         return 1
-    n, n_runs, n_wrong, n_tolerated = 1, 0, 0, 0
+    n, n_last, n_runs, n_wrong, n_tolerated = 1, 0, 0, 0, 0
     met = True
     while met and n_wrong < 10:
         met = False
@@ -66,7 +66,7 @@ def main():
             result = run(args.argv, fault)
             if ANNOUNCEMENT not in result.stderr:
                 continue
-            met = True
+            met, n_last = True, n
             n_runs += 1
             n_tolerated += result.returncode == 0
             wrong = complaint(result, clean)
@@ -76,7 +76,7 @@ def main():
                 sys.stdout.write(result.stderr.decode(errors="replace")[:4000])
         # Half of the runs go to the first allocations one by one; from there steps of a growing share.
         n += 1 if n < args.runs // 4 else 1 + n * 8 // args.runs
-    print(f"{n_runs} runs met a fault, the last at allocation {n}; {n_tolerated} did without, {n_wrong} wrong")
+    print(f"{n_runs} runs met a fault, the last at allocation {n_last}; {n_tolerated} did without, {n_wrong} wrong")
     if n_runs == 0:
         print("no run met a fault: is this a build with OLL_FAULTS?")
     return 1 if n_wrong or n_runs == 0 else 0
