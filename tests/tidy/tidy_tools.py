@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 
+from tidy_tree import is_template
+
 COMPILERS = ("gcc", "clang-19")
 COMPILE_FLAGS = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-D_POSIX_C_SOURCE=200809L",
                  "-D_XOPEN_SOURCE=700", '-DOLL_VERSION="0"', "-x", "c", "-"]
@@ -31,7 +33,7 @@ def check_headers(tree):
     compilers = [c for c in COMPILERS if shutil.which(c)] or ["cc"]
     if not shutil.which(compilers[0]):
         raise Skip("no C compiler")
-    headers = [p for p in tree.c_files if p.endswith(".h")]
+    headers = [p for p in tree.c_files if p.endswith(".h") and not is_template(p)]
     commands = [((path, c), [c, *COMPILE_FLAGS, "-I", tree.root], f'#include "{path}"\n')
                 for path in headers for c in compilers]
     for (path, compiler), result in run_all(commands):
@@ -66,10 +68,13 @@ def check_symbols(tree):
 
 
 def module_prefixes(tree, path):
-    """The folder's name and the names of the files beside this one."""
+    """The names of the folders above and of the files beside this one; cpu/cpu_x and cli_x are also called x."""
     folder = os.path.dirname(path)
     stems = {os.path.splitext(os.path.basename(p))[0] for p in tree.c_files if os.path.dirname(p) == folder}
-    return tuple(f"{stem}_" for stem in stems | {os.path.basename(folder)})
+    for own in ("cli_", os.path.basename(folder) + "_"):
+        stems |= {stem.removeprefix(own) for stem in stems}
+    stems |= set(folder.split("/"))
+    return tuple(f"{stem}_" for stem in stems)
 
 
 def find_archives(build):
