@@ -64,7 +64,7 @@ static struct text_map_slot *find_slot(struct text_map *map, const char *p, size
     }
 }
 
-oll_status text_map_add(struct text_map *map, uint32_t id, bool *replaced)
+oll_status text_map_add(struct text_map *map, uint32_t id, int32_t *replaced)
 {
     const char *p = map->pool + map->bytes[id].off;
     size_t n = map->bytes[id].n;
@@ -72,7 +72,7 @@ oll_status text_map_add(struct text_map *map, uint32_t id, bool *replaced)
     struct text_map_slot *slot = find_slot(map, p, n, &key);
     if (!slot)
         return OLL_ERR_FORMAT;
-    *replaced = slot->entry != 0;
+    *replaced = text_map_id(slot->entry);
     *slot = (struct text_map_slot){key.lo, key.hi, id | key.n << 28};
     return OLL_OK;
 }

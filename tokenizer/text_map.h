@@ -17,7 +17,6 @@
 
 #include "engine/base/status.h"
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -53,8 +52,8 @@ oll_status text_map_init(struct text_map *map, size_t n_max, const char *pool,
                          const struct text_map_bytes *bytes) OLL_MUST_USE;
 void text_map_free(struct text_map *map);
 /* Adds the text of `id`; of equal texts the last one stays. OLL_ERR_FORMAT when the texts collide
- * beyond all chance. *replaced tells whether the text was there already. */
-oll_status text_map_add(struct text_map *map, uint32_t id, bool *replaced) OLL_MUST_USE;
+ * beyond all chance. *replaced gets the id that had the text before, or -1. */
+oll_status text_map_add(struct text_map *map, uint32_t id, int32_t *replaced) OLL_MUST_USE;
 
 uint64_t text_map_hash_long(const char *p, size_t n);
 extern const uint64_t text_map_lo_mask[16];
@@ -113,6 +112,7 @@ static inline uint32_t text_map_find(const struct text_map *map, const char *p, 
     }
 }
 
+/* Id of an entry; -1 for 0. */
 static inline int32_t text_map_id(uint32_t entry)
 {
     return entry ? (int32_t)(entry & (TEXT_MAP_MAX_IDS - 1)) : -1;
