@@ -20,27 +20,24 @@ enum small {
     SMALL_MXFP4
 };
 
-struct small_consts {
-    vi low_nibble, bit4, table;
-};
-
 /* One block of 32 of the tile. */
 struct small_block {
     const uint8_t *lines, *a;
     const union cpu_word *words;
     size_t stride;
+    vi table;
     vi high[MM_MAX_V]; /* fifth bits */
 };
 
-MM_INLINE struct small_consts small_consts_of(const enum small format)
+/* Values of the four bits, unsigned where the instruction wants them so. */
+MM_INLINE vi small_table(const enum small format)
 {
-    struct small_consts k = {MM(set1_epi8)(15), MM(set1_epi8)(16), MM(set1_epi8)(0)};
-    if (format == SMALL_IQ4_NL) /* unsigned where the instruction wants it so */
-        k.table = MM_IS(avx2) ? vi_table(quant_values_iq4nl)
-                              : MM(sub_epi8)(vi_table(quant_values_iq4nl), MM(set1_epi8)(-128));
+    if (format == SMALL_IQ4_NL)
+        return MM_IS(avx2) ? vi_table(quant_values_iq4nl)
+                           : MM(sub_epi8)(vi_table(quant_values_iq4nl), MM(set1_epi8)(-128));
     if (format == SMALL_MXFP4)
-        k.table = MM(add_epi8)(vi_table(quant_values_fp4), MM(set1_epi8)(12));
-    return k;
+        return MM(add_epi8)(vi_table(quant_values_fp4), MM(set1_epi8)(12));
+    return MM(set1_epi8)(0);
 }
 
 /* Offsets of block b: its scales, its lines. */
@@ -69,8 +66,8 @@ MM_INLINE size_t small_lines(const enum small format, uint32_t b)
 }
 
 /* Weights of k-groups g and g + 4; `high` are the fifth bits of the block. */
-MM_INLINE void small_pair(const enum small format, const struct small_consts *k,
-                          const uint8_t *line, vi high, int g, vi *low_group, vi *high_group)
+MM_INLINE void small_pair(const enum small format, const uint8_t *line, vi table, vi high, int g,
+                          vi *low_group, vi *high_group)
 {
     const vi v = vi_load(line + g * CPU_LINE);
     if (format == SMALL_Q8_0) {
@@ -79,17 +76,13 @@ MM_INLINE void small_pair(const enum small format, const struct small_consts *k,
         *high_group = vi_xor(vi_load(line + (g + 4) * CPU_LINE), flip);
         return;
     }
-    vi low = vi_and(v, k->low_nibble), up = vi_and(MM(srli_epi16)(v, 4), k->low_nibble);
-    if (format == SMALL_Q5_0 || format == SMALL_Q5_1) {
-        low = vi_or_and(low, MM(slli_epi16)(high, 4 - g), k->bit4);
-        up = vi_or_and(up, MM(srli_epi16)(high, g), k->bit4);
-    }
+    mm_nibbles(v, low_group, high_group);
+    if (format == SMALL_Q5_0 || format == SMALL_Q5_1)
+        mm_fifth_bits(high, g, low_group, high_group);
     if (format == SMALL_IQ4_NL || format == SMALL_MXFP4) {
-        low = MM(shuffle_epi8)(k->table, low);
-        up = MM(shuffle_epi8)(k->table, up);
+        *low_group = MM(shuffle_epi8)(table, *low_group);
+        *high_group = MM(shuffle_epi8)(table, *high_group);
     }
-    *low_group = low;
-    *high_group = up;
 }
 
 /* 2^(e - 128), subnormal for e < 2. */
@@ -129,9 +122,8 @@ MM_INLINE vi small_start(const enum small format, const union cpu_word *sum8)
 }
 
 /* z = integer products of one block. */
-MM_INLINE void small_products(const enum small format, const struct small_consts *k,
-                              const struct small_block *b, vi z[MM_MAX_V][MM_MAX_T], const int v0,
-                              const int RV, const int T)
+MM_INLINE void small_products(const enum small format, const struct small_block *b,
+                              vi z[MM_MAX_V][MM_MAX_T], const int v0, const int RV, const int T)
 {
     vi low[MM_MAX_V], up[MM_MAX_V];
     MM_EACH_T
@@ -142,7 +134,7 @@ MM_INLINE void small_products(const enum small format, const struct small_consts
     MM_UNROLL for (int g = 0; g < 4; g++)
     {
         MM_PREFETCH(b->lines + g * CPU_LINE);
-        MM_EACH_R small_pair(format, k, b->lines + mm_line(v0 + r, b->stride), b->high[r], g,
+        MM_EACH_R small_pair(format, b->lines + mm_line(v0 + r, b->stride), b->table, b->high[r], g,
                              &low[r], &up[r]);
         mm_dot(z, low, b->a, g, RV, T);
         mm_dot(z, up, b->a, g + 4, RV, T);
@@ -167,12 +159,6 @@ MM_INLINE int small_chain(const enum small format)
     }
 }
 
-MM_INLINE vi small_signed(vi w, vi y)
-{
-    return MM(madd_epi16)(MM(maddubs_epi16)(MM(abs_epi8)(w), MM(sign_epi8)(y, w)),
-                          MM(set1_epi16)(1));
-}
-
 MM_INLINE vi small_start(const enum small format, const union cpu_word *sum8)
 {
     const vi s = vi_word(sum8);
@@ -184,11 +170,11 @@ MM_INLINE vi small_start(const enum small format, const union cpu_word *sum8)
     }
 }
 
-MM_INLINE void small_products(const enum small format, const struct small_consts *k,
-                              const struct small_block *b, vi z[MM_MAX_V][MM_MAX_T], const int v0,
-                              const int RV, const int T)
+MM_INLINE void small_products(const enum small format, const struct small_block *b,
+                              vi z[MM_MAX_V][MM_MAX_T], const int v0, const int RV, const int T)
 {
     const int chain = small_chain(format);
+    const vi one = MM(set1_epi16)(1);
     vi low[MM_MAX_V], up[MM_MAX_V], s[MM_MAX_V][MM_MAX_T];
     MM_EACH_T
     {
@@ -200,7 +186,7 @@ MM_INLINE void small_products(const enum small format, const struct small_consts
         MM_PREFETCH(b->lines + g * CPU_LINE);
         if (format == SMALL_Q8_0)
             MM_PREFETCH(b->lines + (g + 4) * CPU_LINE);
-        MM_EACH_R small_pair(format, k, b->lines + mm_line(v0 + r, b->stride), b->high[r], g,
+        MM_EACH_R small_pair(format, b->lines + mm_line(v0 + r, b->stride), b->table, b->high[r], g,
                              &low[r], &up[r]);
         const bool first = g * 2 % chain == 0, last = (g + 1) * 2 % chain == 0;
         MM_EACH_T
@@ -210,15 +196,15 @@ MM_INLINE void small_products(const enum small format, const struct small_consts
             MM_EACH_R
             {
                 if (chain == 1) {
-                    z[r][t] = MM(add_epi32)(z[r][t], small_signed(low[r], y));
-                    z[r][t] = MM(add_epi32)(z[r][t], small_signed(up[r], y4));
+                    z[r][t] = vi_dot16(z[r][t], vi_signed_pairs(low[r], y), one);
+                    z[r][t] = vi_dot16(z[r][t], vi_signed_pairs(up[r], y4), one);
                     continue;
                 }
                 const vi p =
                     MM(add_epi16)(MM(maddubs_epi16)(low[r], y), MM(maddubs_epi16)(up[r], y4));
                 s[r][t] = first ? p : MM(add_epi16)(s[r][t], p);
                 if (last)
-                    z[r][t] = vi_dot16(z[r][t], s[r][t], MM(set1_epi16)(1));
+                    z[r][t] = vi_dot16(z[r][t], s[r][t], one);
             }
         }
     }
@@ -226,14 +212,14 @@ MM_INLINE void small_products(const enum small format, const struct small_consts
 
 #endif
 
-MM_INLINE void small_tile(const enum small format, const struct cpu_tile *tile, const int v0,
-                          const int RV, const int T, const int rows)
+MM_INLINE void small_panel(const enum small format, const struct cpu_tile *tile, const int v0,
+                           const int RV, const int T, const int rows)
 {
     const bool five = format == SMALL_Q5_0 || format == SMALL_Q5_1;
     const bool has_m = format == SMALL_Q4_1 || format == SMALL_Q5_1;
-    const struct small_consts k = small_consts_of(format);
     struct small_block b = {.a = tile->a, .words = tile->words, .stride = tile->w_stride};
     vf f[MM_MAX_V][MM_MAX_T];
+    b.table = small_table(format);
     MM_EACH_T MM_EACH_R f[r][t] = MM(setzero_ps)();
     for (uint32_t i = 0; i < tile->n_in / 32; i++, b.a += 32 * T, b.words += A32_WORDS * T) {
         const uint8_t *head = tile->w + small_head(format, i);
@@ -241,9 +227,9 @@ MM_INLINE void small_tile(const enum small format, const struct cpu_tile *tile, 
         vf d[MM_MAX_V];
         MM_PREFETCH(head);
         b.lines = tile->w + small_lines(format, i);
-        MM_EACH_R b.high[r] = five ? vi_load(b.lines + mm_line(v0 + r, b.stride)) : k.table;
+        MM_EACH_R b.high[r] = five ? vi_load(b.lines + mm_line(v0 + r, b.stride)) : b.table;
         b.lines += five ? CPU_LINE : 0;
-        small_products(format, &k, &b, z, v0, RV, T);
+        small_products(format, &b, z, v0, RV, T);
         MM_EACH_R d[r] = small_scale(format, head, v0 + r, b.stride);
         MM_EACH_T
         {
@@ -263,13 +249,15 @@ MM_INLINE void small_tile(const enum small format, const struct cpu_tile *tile, 
     mm_store(tile, f, v0, RV, T, rows);
 }
 
-#define SMALL_ROW(name, format)                                                                    \
-    MM_INLINE void name(const struct cpu_tile *tile, const int v0, const int RV, const int T,      \
-                        const int rows)                                                            \
+#define SMALL_ROW(fn, format)                                                                      \
+    MM_INLINE void fn(const struct cpu_tile *tile, const int halves, const int RV, const int T,    \
+                      const int rows)                                                              \
     {                                                                                              \
-        small_tile(format, tile, v0, RV, T, rows);                                                 \
+        small_panel(format, tile, 0, RV, T, rows);                                                 \
+        if (halves == 2)                                                                           \
+            small_panel(format, tile, 1, RV, T, rows);                                             \
     }                                                                                              \
-    MM_ROW(name)
+    MM_ROW(fn)
 
 SMALL_ROW(q4_0, SMALL_Q4_0)
 SMALL_ROW(q4_1, SMALL_Q4_1)

@@ -7,8 +7,7 @@
 #define SCALAR_ROWS                                                                                \
     SCALAR(OLL_NVFP4), SCALAR(OLL_Q1_0), SCALAR(OLL_Q2_0), SCALAR(OLL_TQ1_0), SCALAR(OLL_TQ2_0),   \
         SCALAR(OLL_IQ2_XXS), SCALAR(OLL_IQ2_XS), SCALAR(OLL_IQ2_S), SCALAR(OLL_IQ3_XXS),           \
-        SCALAR(OLL_IQ3_S), SCALAR(OLL_IQ1_S), SCALAR(OLL_IQ1_M), SCALAR(OLL_Q2_K),                 \
-        SCALAR(OLL_Q3_K), SCALAR(OLL_Q4_K), SCALAR(OLL_Q5_K), SCALAR(OLL_Q6_K), SCALAR(OLL_IQ4_XS)
+        SCALAR(OLL_IQ3_S), SCALAR(OLL_IQ1_S), SCALAR(OLL_IQ1_M)
 
 #define SCALAR_QUANTIZE                                                                            \
     {cpu_quantize_f32__scalar, cpu_quantize_a32__scalar, cpu_quantize_a256__scalar}
@@ -20,7 +19,7 @@ const struct cpu_matmul_kernels cpu_matmul_avx512vnni = {
     .row =
         {
 #define X(name, dtype) [dtype] = &cpu_matmul_##name##__avx512vnni,
-            CPU_MATMUL_SMALL_LIST(X)
+            CPU_MATMUL_SMALL_LIST(X) CPU_MATMUL_K_LIST(X)
 #undef X
                 SCALAR_ROWS},
 };
@@ -32,7 +31,7 @@ const struct cpu_matmul_kernels cpu_matmul_avxvnni = {
     .row =
         {
 #define X(name, dtype) [dtype] = &cpu_matmul_##name##__avxvnni,
-            CPU_MATMUL_SMALL_LIST(X)
+            CPU_MATMUL_SMALL_LIST(X) CPU_MATMUL_K_LIST(X)
 #undef X
                 SCALAR_ROWS},
 };
@@ -44,7 +43,7 @@ const struct cpu_matmul_kernels cpu_matmul_avx2 = {
     .row =
         {
 #define X(name, dtype) [dtype] = &cpu_matmul_##name##__avx2,
-            CPU_MATMUL_SMALL_LIST(X)
+            CPU_MATMUL_SMALL_LIST(X) CPU_MATMUL_K_LIST(X)
 #undef X
                 SCALAR_ROWS},
 };

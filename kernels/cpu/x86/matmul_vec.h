@@ -2,9 +2,10 @@
  * vpdpbusd (16 rows in a vector), ymm with vpdpbusd, and ymm with vpmaddubsw (8 rows, two vectors
  * to a panel). The including file defines MM_LEVEL as avx512vnni, avxvnni or avx2.
  *
- * A tile function takes the number of vectors RV and tokens T as constants; it is always inlined
- * and its loops over them unrolled, so that the arrays in it are registers. `v0` is the first
- * vector of the panel (ymm: 1 for rows 8-15), `rows` the row length of the result. */
+ * A tile function takes as constants the number of vectors RV, of tokens T, how many groups of RV
+ * vectors there are one after the other (`halves`: with 16 registers, rows 0-7 and then 8-15) and
+ * the row length of the result. It is always inlined and its loops unrolled, so that its arrays are
+ * registers. */
 #ifndef OLL_KERNELS_CPU_X86_MATMUL_VEC_H
 #define OLL_KERNELS_CPU_X86_MATMUL_VEC_H
 
@@ -44,6 +45,9 @@ MM_INLINE vi vi_table(const int8_t table[16])
 }
 MM_INLINE vf vf_from_f16(const void *p) { return _mm512_cvtph_ps(_mm256_loadu_si256(p)); }
 MM_INLINE __m128i bytes_load(const void *p) { return _mm_loadu_si128(p); }
+MM_INLINE void vi_store(void *p, vi v) { _mm512_storeu_si512(p, v); }
+/* Two bytes per lane as 16-bit numbers. */
+MM_INLINE vi vi_from_bytes16(const void *p) { return _mm512_cvtepu8_epi16(_mm256_loadu_si256(p)); }
 #else
 enum { MM_LANES = 8 };
 typedef __m256i vi;
@@ -60,6 +64,8 @@ MM_INLINE vi vi_table(const int8_t table[16])
 MM_INLINE vf vf_from_f16(const void *p) { return _mm256_cvtph_ps(_mm_loadu_si128(p)); }
 /* The low 8 bytes. */
 MM_INLINE __m128i bytes_load(const void *p) { return _mm_loadl_epi64(p); }
+MM_INLINE void vi_store(void *p, vi v) { _mm256_storeu_si256(p, v); }
+MM_INLINE vi vi_from_bytes16(const void *p) { return _mm256_cvtepu8_epi16(_mm_loadu_si128(p)); }
 #if MM_IS(avxvnni)
 MM_INLINE vi vi_dot(vi z, vi u8, vi s8) { return _mm256_dpbusd_avx_epi32(z, u8, s8); }
 MM_INLINE vi vi_dot16(vi z, vi a, vi b) { return _mm256_dpwssd_avx_epi32(z, a, b); }
@@ -114,6 +120,22 @@ MM_INLINE void mm_store(const struct cpu_tile *tile, vf f[MM_MAX_V][MM_MAX_T], i
     MM_EACH_T MM_EACH_R MM(storeu_ps)(tile->c + t * rows + (v0 + r) * MM_LANES, f[r][t]);
 }
 
+/* Low and high nibbles. */
+MM_INLINE void mm_nibbles(vi v, vi *low, vi *up)
+{
+    const vi mask = MM(set1_epi8)(15);
+    *low = vi_and(v, mask);
+    *up = vi_and(MM(srli_epi16)(v, 4), mask);
+}
+
+/* Adds the fifth bits of k-groups g and g + 4: bit g of every byte of `high`. */
+MM_INLINE void mm_fifth_bits(vi high, int g, vi *low, vi *up)
+{
+    const vi bit4 = MM(set1_epi8)(16);
+    *low = vi_or_and(*low, MM(slli_epi16)(high, 4 - g), bit4);
+    *up = vi_or_and(*up, MM(srli_epi16)(high, g), bit4);
+}
+
 #if !MM_IS(avx2)
 /* z += w * activations of k-group g, for all tokens. */
 MM_INLINE void mm_dot(vi z[MM_MAX_V][MM_MAX_T], const vi w[MM_MAX_V], const uint8_t *a, int g,
@@ -124,6 +146,12 @@ MM_INLINE void mm_dot(vi z[MM_MAX_V][MM_MAX_T], const vi w[MM_MAX_V], const uint
         const vi y = vi_quad(a + (g * T + t) * 4);
         MM_EACH_R z[r][t] = vi_dot(z[r][t], w[r], y);
     }
+}
+#else
+/* Products of true 8-bit weights: their magnitudes, with the signs moved to the activations. */
+MM_INLINE vi vi_signed_pairs(vi w, vi y)
+{
+    return MM(maddubs_epi16)(MM(abs_epi8)(w), MM(sign_epi8)(y, w));
 }
 #endif
 
@@ -139,15 +167,11 @@ MM_INLINE void mm_dot(vi z[MM_MAX_V][MM_MAX_T], const vi w[MM_MAX_V], const uint
 /* Sixteen registers hold no two vectors times several tokens: there the halves of a panel go one by
  * one, but for the single token, which must not read its stream twice. */
 #define MM_WHOLE(fn, T)                                                                            \
-    static void fn##_16x##T(const struct cpu_tile *t) { fn(t, 0, MM_PER_PANEL, T, 16); }
+    static void fn##_16x##T(const struct cpu_tile *t) { fn(t, 1, MM_PER_PANEL, T, 16); }
 #define MM_HALVES(fn, T)                                                                           \
-    static void fn##_8x##T(const struct cpu_tile *t)                                               \
-    {                                                                                              \
-        fn(t, 0, 1, T, 16);                                                                        \
-        fn(t, 1, 1, T, 16);                                                                        \
-    }
+    static void fn##_8x##T(const struct cpu_tile *t) { fn(t, 2, 1, T, 16); }
 #define MM_WIDE(fn, T)                                                                             \
-    static void fn##_32x##T(const struct cpu_tile *t) { fn(t, 0, 2, T, 32); }
+    static void fn##_32x##T(const struct cpu_tile *t) { fn(t, 1, 2, T, 32); }
 
 #if MM_IS(avx512vnni)
 #define MM_ROW(fn)                                                                                 \
