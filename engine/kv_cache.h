@@ -1,0 +1,71 @@
+/* KV cache: what the sequences of a context have seen, layer by layer.
+ *
+ * Layers with the same window form a group and share a page table:
+ *
+ *   group 0, no window         seq 0 | page 0 | page 1 | page 2 | ...  ceil(n_ctx / 32) columns
+ *                              seq 1 | page n | page n + 1 | ...
+ *   group 1, window W (ring)   seq 0 | 0 | 1 | 2 |     position p lies in column (p / 32) % n_col;
+ *                              seq 1 | 3 | 4 | 5 |     n_col holds W and one ubatch
+ *
+ * and every layer of a group has a buffer of its own, K pages first, then V pages:
+ *
+ *   layer il   | K page 0 | K page 1 | ... | V page 0 | V page 1 | ... |
+ *
+ * so that memory is touched only where a sequence has been. An encoder sees its input at once and
+ * keeps nothing: all its layers work in one buffer, always f32.
+ *
+ * State of a sequence that is no list of positions (recurrent layers) does not belong here; it
+ * will be a sibling with the same verbs, and a sequence goes back only as far as all of them can.
+ *
+ * Owned by a context, used by its thread. */
+#ifndef OLL_ENGINE_KV_CACHE_H
+#define OLL_ENGINE_KV_CACHE_H
+
+#include "engine/model.h"
+
+enum { KV_MAX_GROUPS = 8 };
+
+/* Layers with one window. */
+struct kv_group {
+    uint32_t window;                                  /* 0: the whole context */
+    uint32_t n_col;                                   /* pages of one sequence */
+    struct oll_buffer *tables[PLACEMENT_MAX_DEVICES]; /* [n_seq, n_col] i32 where layers need it */
+};
+
+struct kv_sequence {
+    uint32_t n;    /* positions held, 0..n - 1 */
+    uint32_t high; /* positions ever stored since the last clear: what a ring has overwritten */
+};
+
+struct kv_cache {
+    uint32_t n_ctx, n_seq, n_ubatch;
+    enum oll_dtype dtype;
+    int n_group;
+    struct kv_group groups[KV_MAX_GROUPS];
+    uint32_t n_layer;
+    struct oll_kv *layers;       /* [n_layer], as ops take them */
+    struct oll_buffer **buffers; /* [n_layer], an encoder's first alone */
+    struct kv_sequence *seqs;    /* [n_seq] */
+};
+
+struct kv_params {
+    uint32_t n_ctx, n_seq, n_ubatch;
+    enum oll_dtype dtype; /* falls back to f16 where heads are no whole blocks */
+};
+
+/* Fills the plan with what kv_cache_new will allocate. */
+oll_status kv_cache_plan(const struct oll_model *model, const struct kv_params *params,
+                         struct plan *plan, struct oll_error *err) OLL_MUST_USE;
+oll_status kv_cache_new(const struct oll_model *model, const struct kv_params *params,
+                        struct kv_cache **out, struct oll_error *err) OLL_MUST_USE;
+void kv_cache_free(struct kv_cache *kv); /* NULL is accepted */
+
+/* Sequence `seq` goes on by n positions that a pass is about to store (kv_cache_store), or that one
+ * has stored for good (kv_cache_commit). */
+void kv_cache_store(struct kv_cache *kv, uint32_t seq, uint32_t n);
+void kv_cache_commit(struct kv_cache *kv, uint32_t seq, uint32_t n);
+/* Keeps the first n positions. False, and the sequence empty, when a ring has overwritten what
+ * position n needs to see. */
+bool kv_cache_truncate(struct kv_cache *kv, uint32_t seq, uint32_t n);
+
+#endif
