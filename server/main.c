@@ -3,10 +3,14 @@
 
 #include <signal.h>
 
+extern const struct cli_command cli_run;
+extern const struct cli_command cli_bench;
 extern const struct cli_command cli_gguf;
 
 const struct cli_command *const cli_commands[] = {
+    &cli_run,
     &cli_gguf,
+    &cli_bench,
     NULL,
 };
 
