@@ -10,6 +10,8 @@ const struct cpu_matmul_kernels *cpu_matmul_kernels_of(uint32_t features)
 #if defined(OLL_X86)
     if (features & CPU_AVX512VNNI)
         return &cpu_matmul_avx512vnni;
+    if (features & CPU_AVX512)
+        return &cpu_matmul_avx512;
     if (features & CPU_AVXVNNI)
         return &cpu_matmul_avxvnni;
     if (features & CPU_AVX2)

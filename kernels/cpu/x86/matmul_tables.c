@@ -1,4 +1,5 @@
-/* The tables of the x86 levels. */
+/* The tables of the x86 levels. A level takes the rows of the levels below it where it has none of
+ * its own. */
 #include "kernels/cpu/cpu_quantize_act.h"
 #include "kernels/cpu/x86/matmul_levels.h"
 
@@ -12,38 +13,39 @@
 #define SCALAR_QUANTIZE                                                                            \
     {cpu_quantize_f32__scalar, cpu_quantize_a32__scalar, cpu_quantize_a256__scalar}
 
+#define ROW_AVX512VNNI(name, dtype) [dtype] = &cpu_matmul_##name##__avx512vnni,
+#define ROW_AVXVNNI(name, dtype)    [dtype] = &cpu_matmul_##name##__avxvnni,
+#define ROW_AVX512(name, dtype)     [dtype] = &cpu_matmul_##name##__avx512,
+#define ROW_AVX2(name, dtype)       [dtype] = &cpu_matmul_##name##__avx2,
+
 const struct cpu_matmul_kernels cpu_matmul_avx512vnni = {
     .name = "avx512vnni",
-    .tiling = {{8, 0}, {8, 6}, {8, 6}},
+    .tiling = {{8, 6}, {8, 6}, {8, 6}},
     .quantize = SCALAR_QUANTIZE,
-    .row =
-        {
-#define X(name, dtype) [dtype] = &cpu_matmul_##name##__avx512vnni,
-            CPU_MATMUL_SMALL_LIST(X) CPU_MATMUL_K_LIST(X)
-#undef X
-                SCALAR_ROWS},
+    .row = {CPU_MATMUL_SMALL_LIST(ROW_AVX512VNNI) CPU_MATMUL_K_LIST(ROW_AVX512VNNI)
+                CPU_MATMUL_FLOAT_LIST(ROW_AVX512) SCALAR_ROWS},
+};
+
+const struct cpu_matmul_kernels cpu_matmul_avx512 = {
+    .name = "avx512",
+    .tiling = {{8, 6}, {4, 0}, {4, 0}},
+    .quantize = SCALAR_QUANTIZE,
+    .row = {CPU_MATMUL_SMALL_LIST(ROW_AVX2) CPU_MATMUL_K_LIST(ROW_AVX2)
+                CPU_MATMUL_FLOAT_LIST(ROW_AVX512) SCALAR_ROWS},
 };
 
 const struct cpu_matmul_kernels cpu_matmul_avxvnni = {
     .name = "avxvnni",
-    .tiling = {{8, 0}, {6, 0}, {6, 0}},
+    .tiling = {{6, 0}, {6, 0}, {6, 0}},
     .quantize = SCALAR_QUANTIZE,
-    .row =
-        {
-#define X(name, dtype) [dtype] = &cpu_matmul_##name##__avxvnni,
-            CPU_MATMUL_SMALL_LIST(X) CPU_MATMUL_K_LIST(X)
-#undef X
-                SCALAR_ROWS},
+    .row = {CPU_MATMUL_SMALL_LIST(ROW_AVXVNNI) CPU_MATMUL_K_LIST(ROW_AVXVNNI)
+                CPU_MATMUL_FLOAT_LIST(ROW_AVX2) SCALAR_ROWS},
 };
 
 const struct cpu_matmul_kernels cpu_matmul_avx2 = {
     .name = "avx2",
-    .tiling = {{8, 0}, {4, 0}, {4, 0}},
+    .tiling = {{6, 0}, {4, 0}, {4, 0}},
     .quantize = SCALAR_QUANTIZE,
-    .row =
-        {
-#define X(name, dtype) [dtype] = &cpu_matmul_##name##__avx2,
-            CPU_MATMUL_SMALL_LIST(X) CPU_MATMUL_K_LIST(X)
-#undef X
-                SCALAR_ROWS},
+    .row = {CPU_MATMUL_SMALL_LIST(ROW_AVX2) CPU_MATMUL_K_LIST(ROW_AVX2)
+                CPU_MATMUL_FLOAT_LIST(ROW_AVX2) SCALAR_ROWS},
 };

@@ -1,6 +1,7 @@
 /* Vectors, addresses and instances of the quantised tile kernels: one source for zmm with
  * vpdpbusd (16 rows in a vector), ymm with vpdpbusd, and ymm with vpmaddubsw (8 rows, two vectors
- * to a panel). The including file defines MM_LEVEL as avx512vnni, avxvnni or avx2.
+ * to a panel). The including file defines MM_LEVEL as avx512vnni, avxvnni or avx2, or, for float
+ * weights, avx512.
  *
  * A tile function takes as constants the number of vectors RV, of tokens T, how many groups of RV
  * vectors there are one after the other (`halves`: with 16 registers, rows 0-7 and then 8-15) and
@@ -16,6 +17,7 @@
 #define MM_LEVEL_avx512vnni 1
 #define MM_LEVEL_avxvnni    2
 #define MM_LEVEL_avx2       3
+#define MM_LEVEL_avx512     4
 #define MM_CAT(a, b)        a##b
 #define MM_NUMBER(level)    MM_CAT(MM_LEVEL_, level)
 #define MM_IS(level)        (MM_NUMBER(MM_LEVEL) == MM_LEVEL_##level)
@@ -27,7 +29,8 @@
 
 enum { MM_MAX_V = 2, MM_MAX_T = CPU_TILE_TOKENS };
 
-#if MM_IS(avx512vnni)
+#if MM_IS(avx512vnni) || MM_IS(avx512)
+#define MM_ZMM 1
 enum { MM_LANES = 16 };
 typedef __m512i vi;
 typedef __m512 vf;
@@ -37,8 +40,10 @@ MM_INLINE vi vi_and(vi a, vi b) { return _mm512_and_si512(a, b); }
 MM_INLINE vi vi_xor(vi a, vi b) { return _mm512_xor_si512(a, b); }
 /* a | (b & c) */
 MM_INLINE vi vi_or_and(vi a, vi b, vi c) { return _mm512_ternarylogic_epi32(a, b, c, 0xf8); }
+#if MM_IS(avx512vnni)
 MM_INLINE vi vi_dot(vi z, vi u8, vi s8) { return _mm512_dpbusd_epi32(z, u8, s8); }
 MM_INLINE vi vi_dot16(vi z, vi a, vi b) { return _mm512_dpwssd_epi32(z, a, b); }
+#endif
 MM_INLINE vi vi_table(const int8_t table[16])
 {
     return _mm512_broadcast_i32x4(_mm_loadu_si128((const void *)table));
@@ -49,6 +54,7 @@ MM_INLINE void vi_store(void *p, vi v) { _mm512_storeu_si512(p, v); }
 /* Two bytes per lane as 16-bit numbers. */
 MM_INLINE vi vi_from_bytes16(const void *p) { return _mm512_cvtepu8_epi16(_mm256_loadu_si256(p)); }
 #else
+#define MM_ZMM 0
 enum { MM_LANES = 8 };
 typedef __m256i vi;
 typedef __m256 vf;
@@ -136,7 +142,7 @@ MM_INLINE void mm_fifth_bits(vi high, int g, vi *low, vi *up)
     *up = vi_or_and(*up, MM(srli_epi16)(high, g), bit4);
 }
 
-#if !MM_IS(avx2)
+#if MM_IS(avx512vnni) || MM_IS(avxvnni)
 /* z += w * activations of k-group g, for all tokens. */
 MM_INLINE void mm_dot(vi z[MM_MAX_V][MM_MAX_T], const vi w[MM_MAX_V], const uint8_t *a, int g,
                       const int RV, const int T)
@@ -147,7 +153,7 @@ MM_INLINE void mm_dot(vi z[MM_MAX_V][MM_MAX_T], const vi w[MM_MAX_V], const uint
         MM_EACH_R z[r][t] = vi_dot(z[r][t], w[r], y);
     }
 }
-#else
+#elif MM_IS(avx2)
 /* Products of true 8-bit weights: their magnitudes, with the signs moved to the activations. */
 MM_INLINE vi vi_signed_pairs(vi w, vi y)
 {
@@ -173,7 +179,7 @@ MM_INLINE vi vi_signed_pairs(vi w, vi y)
 #define MM_WIDE(fn, T)                                                                             \
     static void fn##_32x##T(const struct cpu_tile *t) { fn(t, 1, 2, T, 32); }
 
-#if MM_IS(avx512vnni)
+#if MM_ZMM
 #define MM_ROW(fn)                                                                                 \
     MM_WHOLE(fn, 1)                                                                                \
     MM_WHOLE(fn, 2)                                                                                \
@@ -214,5 +220,18 @@ MM_INLINE vi vi_signed_pairs(vi w, vi y)
         .narrow = {NULL, fn##_16x1, fn##_8x2, fn##_8x3, fn##_8x4},                                 \
     };
 #endif
+
+/* Rows of float weights on ymm: there 16 rows times 6 tokens fit the registers. */
+#define MM_ROW_YMM_FLOAT(fn)                                                                       \
+    MM_WHOLE(fn, 1)                                                                                \
+    MM_WHOLE(fn, 2)                                                                                \
+    MM_WHOLE(fn, 3)                                                                                \
+    MM_WHOLE(fn, 4)                                                                                \
+    MM_WHOLE(fn, 5)                                                                                \
+    MM_WHOLE(fn, 6)                                                                                \
+    const struct cpu_matmul_row MM_SYMBOL(fn) = {                                                  \
+        .name = MM_ROW_NAME(fn),                                                                   \
+        .narrow = {NULL, fn##_16x1, fn##_16x2, fn##_16x3, fn##_16x4, fn##_16x5, fn##_16x6},        \
+    };
 
 #endif

@@ -1,0 +1,93 @@
+/* Formats without quantisation: F32, F16, BF16, with f32 activations.
+ *
+ * Idea: per k one column of 16 rows, widened to f32, times the activation of each token. With zmm
+ * even and odd k have sums of their own, so that the single token, which has one vector only, is
+ * not bound by the latency of the addition; all shapes do so, or they would round differently.
+ * Registers: zmm, 32 x 6: 24 sums, 4 weights; ymm, 16 x 6: 12 sums, 2 weights. Limit: the two
+ * multiply pipes; memory for one token. */
+#include "kernels/cpu/x86/matmul_vec.h"
+
+enum float_format { FLOAT_32, FLOAT_16, FLOAT_B16 };
+
+#if MM_ZMM
+MM_INLINE vf vf_from_i(vi v) { return _mm512_castsi512_ps(v); }
+#else
+MM_INLINE vf vf_from_i(vi v) { return _mm256_castsi256_ps(v); }
+#endif
+
+/* Bytes of two columns of 16 rows. */
+MM_INLINE size_t float_pair_bytes(const enum float_format f) { return f == FLOAT_32 ? 128 : 64; }
+
+/* Columns k (even) and k + 1 of vector v. */
+MM_INLINE void float_pair(const enum float_format f, const uint8_t *w, int v, size_t stride,
+                          vf *even, vf *odd)
+{
+    if (f == FLOAT_32) {
+        const float *p = (const float *)(const void *)(w + mm_line(v, stride));
+        *even = MM(loadu_ps)(p);
+        *odd = MM(loadu_ps)(p + CPU_PANEL_ROWS);
+    } else if (f == FLOAT_16) {
+        *even = vf_from_f16(w + mm_f16(v, stride));
+        *odd = vf_from_f16(w + 32 + mm_f16(v, stride));
+    } else { /* the halves of a word: the upper one is a float already but for its lower bits */
+        const vi pair = vi_load(w + mm_line(v, stride));
+        *even = vf_from_i(MM(slli_epi32)(pair, 16));
+        *odd = vf_from_i(vi_and(pair, MM(set1_epi32)((int)0xffff0000)));
+    }
+}
+
+MM_INLINE void float_tile(const enum float_format format, const struct cpu_tile *tile, const int RV,
+                          const int T, const int rows)
+{
+    const float *a = (const float *)(const void *)tile->a;
+    const uint8_t *w = tile->w;
+    vf f[2][MM_MAX_V][MM_MAX_T], w0[MM_MAX_V], w1[MM_MAX_V];
+    const int even = 0, odd = MM_ZMM;
+    MM_EACH_T MM_EACH_R f[0][r][t] = MM(setzero_ps)();
+    MM_EACH_T MM_EACH_R f[1][r][t] = MM(setzero_ps)();
+    uint32_t k = 0;
+    for (; k + 2 <= tile->n_in; k += 2, a += 2 * T, w += float_pair_bytes(format)) {
+        MM_PREFETCH(w);
+        if (format == FLOAT_32)
+            MM_PREFETCH(w + CPU_LINE);
+        MM_EACH_R float_pair(format, w, r, tile->w_stride, &w0[r], &w1[r]);
+        MM_EACH_T
+        {
+            const vf y0 = MM(set1_ps)(a[t]), y1 = MM(set1_ps)(a[T + t]);
+            MM_EACH_R f[even][r][t] = MM(fmadd_ps)(w0[r], y0, f[even][r][t]);
+            MM_EACH_R f[odd][r][t] = MM(fmadd_ps)(w1[r], y1, f[odd][r][t]);
+        }
+    }
+    if (k < tile->n_in) { /* F32 has no second column to read here */
+        MM_EACH_R
+        {
+            if (format == FLOAT_32)
+                w0[r] = MM(loadu_ps)((const float *)(const void *)(w + mm_line(r, tile->w_stride)));
+            else
+                float_pair(format, w, r, tile->w_stride, &w0[r], &w1[r]);
+            MM_EACH_T f[even][r][t] = MM(fmadd_ps)(w0[r], MM(set1_ps)(a[t]), f[even][r][t]);
+        }
+    }
+    if (odd != even)
+        MM_EACH_T MM_EACH_R f[even][r][t] = MM(add_ps)(f[even][r][t], f[odd][r][t]);
+    mm_store(tile, f[even], 0, RV, T, rows);
+}
+
+#define FLOAT_ROW(fn, format)                                                                      \
+    MM_INLINE void fn(const struct cpu_tile *tile, const int halves, const int RV, const int T,    \
+                      const int rows)                                                              \
+    {                                                                                              \
+        (void)halves; /* always one */                                                             \
+        float_tile(format, tile, RV, T, rows);                                                     \
+    }                                                                                              \
+    MM_FLOAT_ROW(fn)
+
+#if MM_ZMM
+#define MM_FLOAT_ROW MM_ROW
+#else
+#define MM_FLOAT_ROW MM_ROW_YMM_FLOAT
+#endif
+
+FLOAT_ROW(f32, FLOAT_32)
+FLOAT_ROW(f16, FLOAT_16)
+FLOAT_ROW(bf16, FLOAT_B16)
