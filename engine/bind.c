@@ -280,6 +280,49 @@ void bind_head_norm(struct binder *b, const char *name, uint32_t n_head, uint32_
         bind_vec(b, name, "bias", n, BIND_OPTIONAL, &out->b);
 }
 
+/* ---- copies in host memory ---- */
+
+/* Memory of the model, which may have to outlive the upload. NULL after a failure. */
+static unsigned char *new_copy(struct binder *b, uint64_t count, uint64_t size, const char *name)
+{
+    struct oll_model *m = b->model;
+    unsigned char *copy = NULL;
+    if (m->n_copy == m->cap_copy) {
+        uint32_t cap = m->cap_copy ? 2 * m->cap_copy : 16;
+        void **grown = oll_realloc(m->copies, cap, sizeof *grown);
+        if (grown) {
+            m->copies = grown;
+            m->cap_copy = cap;
+        }
+    }
+    if (m->n_copy < m->cap_copy && size <= SIZE_MAX)
+        copy = oll_alloc((size_t)count, (size_t)size);
+    if (!copy) {
+        bind_fail(b, OLL_ERR_MEMORY, "no memory to rearrange tensor %s", name);
+        return NULL;
+    }
+    m->copies[m->n_copy++] = copy;
+    return copy;
+}
+
+static void drop_copies(struct oll_model *m, uint32_t n_keep)
+{
+    while (m->n_copy > n_keep)
+        oll_free(m->copies[--m->n_copy]);
+}
+
+/* Data of a tensor in the layout of its type: that of the map, or of a copy of an interleaved one.
+ */
+static const void *plain_data(struct binder *b, const struct oll_gguf_tensor *t, const char *name)
+{
+    if (!t->interleaved || !b->is_upload)
+        return t->data;
+    unsigned char *copy = new_copy(b, 1, t->n_bytes, name);
+    if (copy)
+        oll_gguf_deinterleave(t->data, copy, (size_t)t->n_bytes);
+    return copy;
+}
+
 /* ---- matrices ---- */
 
 static bool keep_weight(struct binder *b, struct oll_weight *w)
@@ -357,8 +400,11 @@ static bool take_part(struct binder *b, const char *name, const struct oll_gguf_
     if (!check_shape(b, t, (uint64_t[]){n_in, n_rows, 1}) || !check_dtype(b, t, matrix_op(name)))
         return false;
     size_t row_bytes = oll_dtype_row_bytes(t->dtype, n_in);
+    const unsigned char *data = plain_data(b, t, name);
+    if (!data)
+        return false;
     *src = (struct oll_weight_source){.name = part->name,
-                                      .data = t->data + row * row_bytes,
+                                      .data = data + row * row_bytes,
                                       .dtype = t->dtype,
                                       .n_in = n_in,
                                       .n_out = part->n_out,
@@ -375,10 +421,11 @@ static bool take_part(struct binder *b, const char *name, const struct oll_gguf_
 void bind_group(struct binder *b, const char *fused, const struct bind_part *parts, int n,
                 uint32_t n_in)
 {
-    struct oll_weight_source src[GROUP_MAX];
+    struct oll_weight_source src[GROUP_MAX] = {0};
     const struct oll_gguf_tensor *tensors[GROUP_MAX];
-    struct linear *out[GROUP_MAX];
+    struct linear *out[GROUP_MAX] = {0};
     uint64_t row = 0, n_rows = 0;
+    uint32_t n_copy = b->model->n_copy;
     if (b->status != OLL_OK)
         return;
     for (int i = 0; i < n; i++) {
@@ -401,9 +448,11 @@ void bind_group(struct binder *b, const char *fused, const struct bind_part *par
     if (!b->is_upload)
         return;
     upload(b, src, n, out);
-    if (all_uploaded(out, n))
-        for (int i = 0; i < (is_fused ? 1 : n); i++)
-            oll_gguf_drop_pages(b->gguf, tensors[i]);
+    if (!all_uploaded(out, n))
+        return;
+    for (int i = 0; i < (is_fused ? 1 : n); i++)
+        oll_gguf_drop_pages(b->gguf, tensors[i]);
+    drop_copies(b->model, n_copy);
 }
 
 void bind_linear(struct binder *b, const char *name, uint32_t n_in, uint32_t n_out,
@@ -448,35 +497,17 @@ static const void *join_experts(struct binder *b, const struct bind_part *part, 
         *dtype = t->dtype;
         if (!b->is_upload)
             continue;
-        if (!all) {
-            all = oll_alloc(m->hp.n_expert, (size_t)t->n_bytes);
-            if (!all) {
-                bind_fail(b, OLL_ERR_MEMORY, "no memory to join the experts of %s", part->name);
-                return NULL;
-            }
-            m->copies[m->n_copy++] = all;
-        }
-        memcpy(all + e * (size_t)t->n_bytes, t->data, (size_t)t->n_bytes);
+        if (!all)
+            all = new_copy(b, m->hp.n_expert, t->n_bytes, part->name);
+        if (!all)
+            return NULL;
+        if (t->interleaved)
+            oll_gguf_deinterleave(t->data, all + e * (size_t)t->n_bytes, (size_t)t->n_bytes);
+        else
+            memcpy(all + e * (size_t)t->n_bytes, t->data, (size_t)t->n_bytes);
         oll_gguf_drop_pages(b->gguf, t);
     }
     return all;
-}
-
-/* Room for as many more copies. */
-static bool grow_copies(struct binder *b, int n)
-{
-    struct oll_model *m = b->model;
-    if (m->n_copy + (uint32_t)n <= m->cap_copy)
-        return true;
-    uint32_t cap = m->cap_copy * 2 + (uint32_t)n;
-    void **grown = oll_realloc(m->copies, cap, sizeof *grown);
-    if (!grown) {
-        bind_fail(b, OLL_ERR_MEMORY, "no memory for the weight table");
-        return false;
-    }
-    m->copies = grown;
-    m->cap_copy = cap;
-    return true;
 }
 
 static void bind_expert_extras(struct binder *b, const struct bind_part *part)
@@ -499,11 +530,11 @@ static void bind_expert_extras(struct binder *b, const struct bind_part *part)
 
 void bind_experts(struct binder *b, const struct bind_part *parts, int n, uint32_t n_in)
 {
-    struct oll_weight_source src[GROUP_MAX];
+    struct oll_weight_source src[GROUP_MAX] = {0};
     const struct oll_gguf_tensor *tensors[GROUP_MAX] = {0};
-    struct linear *out[GROUP_MAX];
+    struct linear *out[GROUP_MAX] = {0};
     uint32_t n_expert = b->model->hp.n_expert, n_copy = b->model->n_copy;
-    if (b->status != OLL_OK || !grow_copies(b, n))
+    if (b->status != OLL_OK)
         return;
     for (int i = 0; i < n && b->status == OLL_OK; i++) {
         out[i] = parts[i].out;
@@ -514,7 +545,7 @@ void bind_experts(struct binder *b, const struct bind_part *parts, int n, uint32
             src[i].data = join_experts(b, &parts[i], n_in, &src[i].dtype);
         } else if (check_shape(b, tensors[i], (uint64_t[]){n_in, parts[i].n_out, n_expert}) &&
                    check_dtype(b, tensors[i], OLL_OP_MATMUL_EXPERT)) {
-            src[i].data = tensors[i]->data;
+            src[i].data = plain_data(b, tensors[i], parts[i].name);
             src[i].dtype = tensors[i]->dtype;
         }
         if (b->status == OLL_OK) {
@@ -531,8 +562,7 @@ void bind_experts(struct binder *b, const struct bind_part *parts, int n, uint32
     for (int i = 0; i < n; i++)
         if (tensors[i])
             oll_gguf_drop_pages(b->gguf, tensors[i]);
-    while (b->model->n_copy > n_copy)
-        oll_free(b->model->copies[--b->model->n_copy]);
+    drop_copies(b->model, n_copy);
 }
 
 /* ---- both passes ---- */

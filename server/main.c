@@ -6,10 +6,16 @@
 extern const struct cli_command cli_run;
 extern const struct cli_command cli_bench;
 extern const struct cli_command cli_gguf;
+extern const struct cli_command cli_logits;
+extern const struct cli_command cli_perplexity;
+extern const struct cli_command cli_embed;
 
 const struct cli_command *const cli_commands[] = {
     &cli_run,
     &cli_gguf,
+    &cli_logits,
+    &cli_perplexity,
+    &cli_embed,
     &cli_bench,
     NULL,
 };
