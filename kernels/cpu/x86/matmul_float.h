@@ -18,22 +18,16 @@ MM_INLINE vf vf_from_i(vi v) { return _mm256_castsi256_ps(v); }
 /* Bytes of two columns of 16 rows. */
 MM_INLINE size_t float_pair_bytes(const enum float_format f) { return f == FLOAT_32 ? 128 : 64; }
 
-/* Columns k (even) and k + 1 of vector v. */
-MM_INLINE void float_pair(const enum float_format f, const uint8_t *w, int v, size_t stride,
-                          vf *even, vf *odd)
+/* Column e (0, 1) of a pair of vector v. */
+MM_INLINE vf float_column(const enum float_format f, const uint8_t *w, int e, int v, size_t stride)
 {
-    if (f == FLOAT_32) {
-        const float *p = (const float *)(const void *)(w + mm_line(v, stride));
-        *even = MM(loadu_ps)(p);
-        *odd = MM(loadu_ps)(p + CPU_PANEL_ROWS);
-    } else if (f == FLOAT_16) {
-        *even = vf_from_f16(w + mm_f16(v, stride));
-        *odd = vf_from_f16(w + 32 + mm_f16(v, stride));
-    } else { /* the halves of a word: the upper one is a float already but for its lower bits */
-        const vi pair = vi_load(w + mm_line(v, stride));
-        *even = vf_from_i(MM(slli_epi32)(pair, 16));
-        *odd = vf_from_i(vi_and(pair, MM(set1_epi32)((int)0xffff0000)));
-    }
+    if (f == FLOAT_32)
+        return MM(loadu_ps)((const float *)(const void *)(w + e * CPU_LINE + mm_line(v, stride)));
+    if (f == FLOAT_16)
+        return vf_from_f16(w + e * 32 + mm_f16(v, stride));
+    /* The halves of a word: the upper one is a float already but for its lower bits. */
+    const vi pair = vi_load(w + mm_line(v, stride));
+    return vf_from_i(e ? vi_and(pair, MM(set1_epi32)((int)0xffff0000)) : MM(slli_epi32)(pair, 16));
 }
 
 MM_INLINE void float_tile(const enum float_format format, const struct cpu_tile *tile, const int RV,
@@ -41,8 +35,7 @@ MM_INLINE void float_tile(const enum float_format format, const struct cpu_tile 
 {
     const float *a = (const float *)(const void *)tile->a;
     const uint8_t *w = tile->w;
-    vf f[2][MM_MAX_V][MM_MAX_T], w0[MM_MAX_V], w1[MM_MAX_V];
-    const int even = 0, odd = MM_ZMM;
+    vf f[2][MM_MAX_V][MM_MAX_T], column[MM_MAX_V];
     MM_EACH_T MM_EACH_R f[0][r][t] = MM(setzero_ps)();
     MM_EACH_T MM_EACH_R f[1][r][t] = MM(setzero_ps)();
     uint32_t k = 0;
@@ -50,27 +43,24 @@ MM_INLINE void float_tile(const enum float_format format, const struct cpu_tile 
         MM_PREFETCH(w);
         if (format == FLOAT_32)
             MM_PREFETCH(w + CPU_LINE);
-        MM_EACH_R float_pair(format, w, r, tile->w_stride, &w0[r], &w1[r]);
-        MM_EACH_T
+        MM_UNROLL for (int e = 0; e < 2; e++)
         {
-            const vf y0 = MM(set1_ps)(a[t]), y1 = MM(set1_ps)(a[T + t]);
-            MM_EACH_R f[even][r][t] = MM(fmadd_ps)(w0[r], y0, f[even][r][t]);
-            MM_EACH_R f[odd][r][t] = MM(fmadd_ps)(w1[r], y1, f[odd][r][t]);
+            const int sum = e * MM_ZMM;
+            MM_EACH_R column[r] = float_column(format, w, e, r, tile->w_stride);
+            MM_EACH_T
+            {
+                const vf y = MM(set1_ps)(a[e * T + t]);
+                MM_EACH_R f[sum][r][t] = MM(fmadd_ps)(column[r], y, f[sum][r][t]);
+            }
         }
     }
-    if (k < tile->n_in) { /* F32 has no second column to read here */
-        MM_EACH_R
-        {
-            if (format == FLOAT_32)
-                w0[r] = MM(loadu_ps)((const float *)(const void *)(w + mm_line(r, tile->w_stride)));
-            else
-                float_pair(format, w, r, tile->w_stride, &w0[r], &w1[r]);
-            MM_EACH_T f[even][r][t] = MM(fmadd_ps)(w0[r], MM(set1_ps)(a[t]), f[even][r][t]);
-        }
+    if (k < tile->n_in) {
+        MM_EACH_R column[r] = float_column(format, w, 0, r, tile->w_stride);
+        MM_EACH_T MM_EACH_R f[0][r][t] = MM(fmadd_ps)(column[r], MM(set1_ps)(a[t]), f[0][r][t]);
     }
-    if (odd != even)
-        MM_EACH_T MM_EACH_R f[even][r][t] = MM(add_ps)(f[even][r][t], f[odd][r][t]);
-    mm_store(tile, f[even], 0, RV, T, rows);
+    if (MM_ZMM)
+        MM_EACH_T MM_EACH_R f[0][r][t] = MM(add_ps)(f[0][r][t], f[1][r][t]);
+    mm_store(tile, f[0], 0, RV, T, rows);
 }
 
 #define FLOAT_ROW(fn, format)                                                                      \

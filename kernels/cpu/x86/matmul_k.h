@@ -221,6 +221,7 @@ MM_INLINE void k_sub32(const enum k_format f, const struct k_block *b, int j,
                 const vi p =
                     MM(add_epi16)(MM(maddubs_epi16)(low[r], y), MM(maddubs_epi16)(up[r], y4));
                 s[r][t] = g % chain == 0 ? p : MM(add_epi16)(s[r][t], p);
+                MM_PIN(s[r][t]);
                 if (g % chain == chain - 1)
                     q[r][t] = vi_dot16(q[r][t], s[r][t], scale[r]);
             }
@@ -248,6 +249,7 @@ MM_INLINE void k_sub16(const enum k_format f, const struct k_block *b, int u,
                 {
                     const vi p = MM(maddubs_epi16)(w[r], y);
                     s[r][t] = g % chain == 0 ? p : MM(add_epi16)(s[r][t], p);
+                    MM_PIN(s[r][t]);
                     if (g % chain == chain - 1)
                         q[r][t] = vi_dot16(q[r][t], s[r][t], scale[r]);
                 }

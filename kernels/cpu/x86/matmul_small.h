@@ -203,6 +203,7 @@ MM_INLINE void small_products(const enum small format, const struct small_block 
                 const vi p =
                     MM(add_epi16)(MM(maddubs_epi16)(low[r], y), MM(maddubs_epi16)(up[r], y4));
                 s[r][t] = first ? p : MM(add_epi16)(s[r][t], p);
+                MM_PIN(s[r][t]);
                 if (last)
                     z[r][t] = vi_dot16(z[r][t], s[r][t], one);
             }

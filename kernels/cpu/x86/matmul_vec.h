@@ -154,6 +154,10 @@ MM_INLINE void mm_dot(vi z[MM_MAX_V][MM_MAX_T], const vi w[MM_MAX_V], const uint
     }
 }
 #elif MM_IS(avx2)
+/* Keeps a sum in its register here: gcc would rather regroup additions of integers across the tile,
+ * and spill what it then holds. */
+#define MM_PIN(v) __asm__("" : "+x"(v))
+
 /* Products of true 8-bit weights: their magnitudes, with the signs moved to the activations. */
 MM_INLINE vi vi_signed_pairs(vi w, vi y)
 {
