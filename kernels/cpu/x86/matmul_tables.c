@@ -10,8 +10,8 @@
         SCALAR(OLL_IQ2_XXS), SCALAR(OLL_IQ2_XS), SCALAR(OLL_IQ2_S), SCALAR(OLL_IQ3_XXS),           \
         SCALAR(OLL_IQ3_S), SCALAR(OLL_IQ1_S), SCALAR(OLL_IQ1_M)
 
-#define SCALAR_QUANTIZE                                                                            \
-    {cpu_quantize_f32__scalar, cpu_quantize_a32__scalar, cpu_quantize_a256__scalar}
+#define QUANTIZE(level)                                                                            \
+    {cpu_quantize_f32__scalar, cpu_quantize_a32__##level, cpu_quantize_a256__##level}
 
 #define ROW_AVX512VNNI(name, dtype) [dtype] = &cpu_matmul_##name##__avx512vnni,
 #define ROW_AVXVNNI(name, dtype)    [dtype] = &cpu_matmul_##name##__avxvnni,
@@ -21,7 +21,7 @@
 const struct cpu_matmul_kernels cpu_matmul_avx512vnni = {
     .name = "avx512vnni",
     .tiling = {{8, 6}, {8, 6}, {8, 6}},
-    .quantize = SCALAR_QUANTIZE,
+    .quantize = QUANTIZE(avx512),
     .row = {CPU_MATMUL_SMALL_LIST(ROW_AVX512VNNI) CPU_MATMUL_K_LIST(ROW_AVX512VNNI)
                 CPU_MATMUL_FLOAT_LIST(ROW_AVX512) SCALAR_ROWS},
 };
@@ -29,7 +29,7 @@ const struct cpu_matmul_kernels cpu_matmul_avx512vnni = {
 const struct cpu_matmul_kernels cpu_matmul_avx512 = {
     .name = "avx512",
     .tiling = {{8, 6}, {4, 0}, {4, 0}},
-    .quantize = SCALAR_QUANTIZE,
+    .quantize = QUANTIZE(avx512),
     .row = {CPU_MATMUL_SMALL_LIST(ROW_AVX2) CPU_MATMUL_K_LIST(ROW_AVX2)
                 CPU_MATMUL_FLOAT_LIST(ROW_AVX512) SCALAR_ROWS},
 };
@@ -37,7 +37,7 @@ const struct cpu_matmul_kernels cpu_matmul_avx512 = {
 const struct cpu_matmul_kernels cpu_matmul_avxvnni = {
     .name = "avxvnni",
     .tiling = {{6, 0}, {6, 0}, {6, 0}},
-    .quantize = SCALAR_QUANTIZE,
+    .quantize = QUANTIZE(avx2),
     .row = {CPU_MATMUL_SMALL_LIST(ROW_AVXVNNI) CPU_MATMUL_K_LIST(ROW_AVXVNNI)
                 CPU_MATMUL_FLOAT_LIST(ROW_AVX2) SCALAR_ROWS},
 };
@@ -45,7 +45,7 @@ const struct cpu_matmul_kernels cpu_matmul_avxvnni = {
 const struct cpu_matmul_kernels cpu_matmul_avx2 = {
     .name = "avx2",
     .tiling = {{6, 0}, {4, 0}, {4, 0}},
-    .quantize = SCALAR_QUANTIZE,
+    .quantize = QUANTIZE(avx2),
     .row = {CPU_MATMUL_SMALL_LIST(ROW_AVX2) CPU_MATMUL_K_LIST(ROW_AVX2)
                 CPU_MATMUL_FLOAT_LIST(ROW_AVX2) SCALAR_ROWS},
 };
