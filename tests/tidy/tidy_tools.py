@@ -43,8 +43,9 @@ def check_headers(tree):
             yield path, line, f"does not compile alone ({compiler}): {text}"
 
 
-# Names that stand for a family of functions across files: the ops of kernels/device.h and what the tests link with.
-SYMBOL_PREFIXES = ("oll_", "op_")
+# Prefixes of modules whose name is not that of a file: the ops of kernels/device.h; the pre-tokenizer, the encoder's
+# output and the character map of tokenizer/.
+SYMBOL_PREFIXES = ("oll_", "op_", "pretok_", "encoder_", "charsmap_")
 
 
 def check_symbols(tree):
