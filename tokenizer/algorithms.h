@@ -102,12 +102,16 @@ oll_status unigram_init(struct oll_tokenizer *tok, const struct oll_gguf *gguf,
 void unigram_free(struct oll_tokenizer *tok);
 void unigram_encode(struct encoder *e, const char *text, size_t n, bool starts);
 
-/* ---- merging of UTF-8 text, for SPM and raw BPE (segment.c) ---- */
+/* ---- UTF-8 text in segments, for SPM, raw BPE and unigram (segment.c) ---- */
 
-/* Fills tok->joins and marks the pieces that merging gives back whole. */
-oll_status segment_init(struct oll_tokenizer *tok, merge_pair pair,
-                        struct oll_error *err) OLL_MUST_USE;
-/* Tokens of a text in the form of pieces. */
+/* Fills tok->joins. */
+oll_status segment_init(struct oll_tokenizer *tok, struct oll_error *err) OLL_MUST_USE;
+/* Bytes of text[0..n), n > 0, up to a place that no piece reaches across; *n_chars gets its
+ * characters. */
+size_t segment_length(const struct oll_tokenizer *tok, const char *text, size_t n, size_t *n_chars);
+/* Records that a segment with this entry gave n tokens, the first one `id`. */
+void segment_found(const struct oll_tokenizer *tok, uint32_t entry, size_t n, uint32_t id);
+/* Tokens of a text in the form of pieces by merging. */
 void segment_encode(struct encoder *e, const char *text, size_t n, merge_pair pair);
 
 /* ---- rewriting for unigram (unigram_charsmap.c) ---- */

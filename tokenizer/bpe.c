@@ -2,8 +2,8 @@
  * arXiv:1508.07909, over bytes as in GPT-2 (Radford et al. 2019).
  *
  * The vocabulary is translated to bytes at load time, so text is merged as it is. A piece that is a
- * token is taken whole where the model's tokenizer does so (`ignore merges`) and where merging is
- * known to give the same. */
+ * token is taken whole where the model's tokenizer does so (`ignore merges`), and once merging has
+ * given just that token. */
 #include "tokenizer/algorithms.h"
 
 #include "engine/base/log.h"
@@ -205,40 +205,32 @@ static void put_symbols(struct encoder *e, const struct merge_symbol *symbols, s
             encoder_put(e, (int32_t)symbols[i].id);
 }
 
-static void merge_piece(struct encoder *e, const char *text, size_t n)
+/* `entry` is that of the piece in the dictionary: if merging gives just its token, the next one
+ * like it needs none. */
+static void merge_piece(struct encoder *e, const char *text, size_t n, uint32_t entry)
 {
     const struct oll_tokenizer *tok = e->tok;
-    if (n <= MERGE_SHORT) {
-        struct merge_symbol s[MERGE_SHORT + 1];
-        fill_bytes(&tok->bpe, s, text, n);
-        put_symbols(e, s,
-                    tok->bpe.slots ? merge_short(s, n, bpe_pair, tok, text)
-                                   : merge_short(s, n, text_pair, tok, text));
-        return;
+    struct merge_symbol few[MERGE_SHORT + 1], *symbols = few;
+    if (n > MERGE_SHORT) {
+        oll_status status = merge_reserve(&e->work, n);
+        symbols = e->work.symbols;
+        if (status == OLL_OK) {
+            fill_bytes(&tok->bpe, symbols, text, n);
+            status = merge_long(&e->work, n, pair_of(&tok->bpe), tok, text);
+        }
+        if (status != OLL_OK) {
+            encoder_fail(e, status);
+            return;
+        }
+        n = e->work.n_symbols;
+    } else {
+        fill_bytes(&tok->bpe, symbols, text, n);
+        n = tok->bpe.slots ? merge_short(symbols, n, bpe_pair, tok, text)
+                           : merge_short(symbols, n, text_pair, tok, text);
     }
-    oll_status status = merge_reserve(&e->work, n);
-    if (status == OLL_OK) {
-        fill_bytes(&tok->bpe, e->work.symbols, text, n);
-        status = merge_long(&e->work, n, pair_of(&tok->bpe), tok, text);
-    }
-    if (status != OLL_OK)
-        encoder_fail(e, status);
-    else
-        put_symbols(e, e->work.symbols, e->work.n_symbols);
-}
-
-static bool merges_whole(struct merge_work *work, const struct oll_tokenizer *tok, int32_t id)
-{
-    size_t n;
-    const char *text = vocab_piece(&tok->vocab, id, &n);
-    if (merge_reserve(work, n) != OLL_OK)
-        return false;
-    fill_bytes(&tok->bpe, work->symbols, text, n);
-    if (n <= MERGE_SHORT)
-        n = merge_short(work->symbols, n, pair_of(&tok->bpe), tok, text);
-    else if (merge_long(work, n, pair_of(&tok->bpe), tok, text) == OLL_OK)
-        n = work->n_symbols;
-    return n == 1 && work->symbols[0].id == (uint32_t)id;
+    if (n == 1 && entry && symbols[0].id == (uint32_t)text_map_id(entry))
+        text_map_set_flag(&tok->vocab.map, symbols[0].id, TEXT_MAP_WHOLE);
+    put_symbols(e, symbols, n);
 }
 
 static oll_status init_bytes(struct oll_tokenizer *tok, struct oll_error *err)
@@ -261,17 +253,6 @@ static oll_status init_bytes(struct oll_tokenizer *tok, struct oll_error *err)
     return OLL_OK;
 }
 
-static void mark_whole(struct oll_tokenizer *tok)
-{
-    struct vocab *vocab = &tok->vocab;
-    bool all = vocab->scheme->flags & PRETOK_IGNORE_MERGES;
-    struct merge_work work = {0};
-    for (int32_t id = 0; id < vocab->n_tokens; id++)
-        if ((vocab->flags[id] & VOCAB_IN_MAP) && (all || merges_whole(&work, tok, id)))
-            text_map_set_flag(&vocab->map, (uint32_t)id, TEXT_MAP_WHOLE);
-    merge_work_free(&work);
-}
-
 oll_status bpe_init(struct oll_tokenizer *tok, const struct oll_gguf *gguf, struct oll_error *err)
 {
     const struct oll_gguf_kv *kv = oll_gguf_find(gguf, "tokenizer.ggml.merges");
@@ -288,10 +269,8 @@ oll_status bpe_init(struct oll_tokenizer *tok, const struct oll_gguf *gguf, stru
         OLL_TRY(read_merges(tok, kv, err));
     }
     if (tok->vocab.raw)
-        return segment_init(tok, pair_of(&tok->bpe), err);
-    OLL_TRY(init_bytes(tok, err));
-    mark_whole(tok);
-    return OLL_OK;
+        return segment_init(tok, err);
+    return init_bytes(tok, err);
 }
 
 void bpe_free(struct oll_tokenizer *tok)
@@ -314,7 +293,7 @@ static void encode_mapped(struct encoder *e, const char *text, size_t n)
         if (entry & TEXT_MAP_WHOLE)
             encoder_put(e, text_map_id(entry));
         else
-            merge_piece(e, piece, len);
+            merge_piece(e, piece, len, entry);
     }
 }
 

@@ -2,7 +2,7 @@
 
 #include "engine/base/mem.h"
 
-enum { RECENT = 2048 /* priorities whose last run is remembered */, MAX_SYMBOLS = 1 << 30 };
+enum { RECENT_BITS = 11, RECENT = 1 << RECENT_BITS, MAX_SYMBOLS = 1 << 30 };
 
 oll_status merge_reserve(struct merge_work *work, size_t n)
 {
@@ -113,7 +113,8 @@ static uint32_t new_run(struct merge_work *work, uint32_t prio, uint32_t pos, ui
 
 static void push(struct merge_work *work, uint32_t prio, uint32_t pos)
 {
-    uint32_t node = new_node(work, pos), *last = &work->recent[prio % RECENT];
+    uint32_t node = new_node(work, pos);
+    uint32_t *last = &work->recent[prio * UINT32_C(0x9E3779B1) >> (32 - RECENT_BITS)];
     if (work->status != OLL_OK)
         return;
     if (*last < work->n_runs) {
@@ -191,9 +192,10 @@ oll_status merge_long(struct merge_work *work, size_t n, merge_pair pair, const 
         s[right].prio = MERGE_NONE;
         links[i].next = behind;
         links[behind].prev = i;
-        update_pair(work, i, pair, model, text);
+        /* From left to right, so that new pairs continue runs. */
         if (i > 0)
             update_pair(work, links[i].prev, pair, model, text);
+        update_pair(work, i, pair, model, text);
     }
     size_t kept = 0;
     for (uint32_t i = 0; i < n; i = links[i].next)

@@ -79,7 +79,7 @@ struct merge_work {
     struct merge_node *nodes;
     struct merge_run *runs;
     struct merge_entry *heap;
-    uint32_t *recent; /* last run by the low bits of its priority */
+    uint32_t *recent; /* last run of a priority, by a hash of it */
     uint32_t n_nodes, cap_nodes, free_node;
     uint32_t n_runs, cap_runs, free_run; /* the heap has the same capacity */
     uint32_t n_heap;

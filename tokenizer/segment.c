@@ -1,9 +1,10 @@
-/* Merging of UTF-8 text: the symbols are characters, a blank is the word mark.
+/* UTF-8 text in segments, and merging within them; the symbols are characters, a blank is the word
+ * mark.
  *
- * A text is first cut where no token can reach across: between two bytes that no piece has in a
+ * A text is cut where no token can reach across: between two bytes that no piece has in a
  * row. Most cuts fall before a blank, so that the segments are words, but no rule about words is
  * needed and the result is the same as that of merging the whole text. A segment that is a token
- * and known to merge into itself needs no merging. */
+ * needs no merging once merging has given just that token. */
 #include "tokenizer/algorithms.h"
 
 #include "engine/base/mem.h"
@@ -75,27 +76,45 @@ static inline size_t fill_symbols(const struct oll_tokenizer *tok, struct merge_
     return count;
 }
 
+void segment_found(const struct oll_tokenizer *tok, uint32_t entry, size_t n, uint32_t id)
+{
+    if (n == 1 && entry && id == (uint32_t)text_map_id(entry) &&
+        !vocab_hidden(&tok->vocab, (int32_t)id))
+        text_map_set_flag(&tok->vocab.map, id, TEXT_MAP_WHOLE);
+}
+
 static inline void merge_segment(struct encoder *e, const char *text, size_t n, size_t n_chars,
-                                 merge_pair pair)
+                                 uint32_t entry, merge_pair pair)
 {
     const struct oll_tokenizer *tok = e->tok;
-    if (n_chars <= MERGE_SHORT) {
-        struct merge_symbol s[MERGE_SHORT + 1];
-        size_t count = fill_symbols(tok, s, text, n, pair);
-        count = merge_short(s, count, pair, tok, text);
-        put_symbols(e, s, count, text);
-        return;
+    struct merge_symbol few[MERGE_SHORT + 1], *symbols = few;
+    size_t count;
+    if (n_chars > MERGE_SHORT) {
+        oll_status status = merge_reserve(&e->work, n_chars);
+        symbols = e->work.symbols;
+        if (status == OLL_OK) {
+            count = fill_symbols(tok, symbols, text, n, pair);
+            status = merge_long(&e->work, count, pair, tok, text);
+        }
+        if (status != OLL_OK) {
+            encoder_fail(e, status);
+            return;
+        }
+        count = e->work.n_symbols;
+    } else {
+        count = fill_symbols(tok, symbols, text, n, pair);
+        count = merge_short(symbols, count, pair, tok, text);
     }
-    oll_status status = merge_reserve(&e->work, n_chars);
-    if (status == OLL_OK) {
-        size_t count = fill_symbols(tok, e->work.symbols, text, n, pair);
-        status = merge_long(&e->work, count, pair, tok, text);
-    }
-    if (status != OLL_OK) {
-        encoder_fail(e, status);
-        return;
-    }
-    put_symbols(e, e->work.symbols, e->work.n_symbols, text);
+    segment_found(tok, entry, count, symbols[0].id);
+    put_symbols(e, symbols, count, text);
+}
+
+size_t segment_length(const struct oll_tokenizer *tok, const char *text, size_t n, size_t *n_chars)
+{
+    size_t len = lead_length(text, n);
+    for (*n_chars = 1; len < n && joined(tok->joins, text[len - 1], text[len]); (*n_chars)++)
+        len += lead_length(text + len, n - len);
+    return len;
 }
 
 void segment_encode(struct encoder *e, const char *text, size_t n, merge_pair pair)
@@ -103,40 +122,19 @@ void segment_encode(struct encoder *e, const char *text, size_t n, merge_pair pa
     const struct oll_tokenizer *tok = e->tok;
     const char *end = text + n;
     while (text < end && e->status == OLL_OK) {
-        const char *p = text + lead_length(text, (size_t)(end - text));
-        size_t n_chars = 1;
-        for (; p < end && joined(tok->joins, p[-1], p[0]); n_chars++)
-            p += lead_length(p, (size_t)(end - p));
-        size_t len = (size_t)(p - text);
+        size_t n_chars, len = segment_length(tok, text, (size_t)(end - text), &n_chars);
         uint32_t entry = text_map_find(&tok->vocab.map, text, len, end);
         if (entry & TEXT_MAP_WHOLE)
             encoder_put(e, text_map_id(entry));
         else
-            merge_segment(e, text, len, n_chars, pair);
-        text = p;
+            merge_segment(e, text, len, n_chars, entry, pair);
+        text += len;
     }
 }
 
-/* Whether merging the piece of `id` gives just `id`. */
-static bool merges_whole(struct merge_work *work, const struct oll_tokenizer *tok, int32_t id,
-                         merge_pair pair)
+oll_status segment_init(struct oll_tokenizer *tok, struct oll_error *err)
 {
-    size_t n, count;
-    const char *text = vocab_piece(&tok->vocab, id, &n);
-    if (merge_reserve(work, n) != OLL_OK)
-        return false;
-    count = fill_symbols(tok, work->symbols, text, n, pair);
-    if (count <= MERGE_SHORT)
-        count = merge_short(work->symbols, count, pair, tok, text);
-    else if (merge_long(work, count, pair, tok, text) == OLL_OK)
-        count = work->n_symbols;
-    return count == 1 && work->symbols[0].id == (uint32_t)id;
-}
-
-oll_status segment_init(struct oll_tokenizer *tok, merge_pair pair, struct oll_error *err)
-{
-    struct vocab *vocab = &tok->vocab;
-    struct merge_work work = {0};
+    const struct vocab *vocab = &tok->vocab;
     tok->joins = oll_calloc(65536 / 64, sizeof *tok->joins);
     if (!tok->joins)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the vocabulary");
@@ -148,10 +146,5 @@ oll_status segment_init(struct oll_tokenizer *tok, merge_pair pair, struct oll_e
             tok->joins[two / 64] |= UINT64_C(1) << (two % 64);
         }
     }
-    for (int32_t id = 0; id < vocab->n_tokens; id++)
-        if ((vocab->flags[id] & VOCAB_IN_MAP) && !vocab_hidden(vocab, id) &&
-            merges_whole(&work, tok, id, pair))
-            text_map_set_flag(&vocab->map, (uint32_t)id, TEXT_MAP_WHOLE);
-    merge_work_free(&work);
     return OLL_OK;
 }

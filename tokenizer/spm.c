@@ -29,7 +29,7 @@ static uint32_t spm_pair(const void *model, const char *text, uint32_t left, uin
 
 oll_status spm_init(struct oll_tokenizer *tok, struct oll_error *err)
 {
-    return segment_init(tok, spm_pair, err);
+    return segment_init(tok, err);
 }
 
 void spm_encode(struct encoder *e, const char *text, size_t n, bool starts)

@@ -47,42 +47,41 @@ void text_map_free(struct text_map *map)
     map->slots = NULL;
 }
 
-/* The slot of a text, or the free one where it belongs; NULL when the probes are used up. */
-static struct text_map_slot *find_slot(struct text_map *map, const char *p, size_t n,
-                                       const struct text_map_key *key)
+/* The slot of a text, or the free one where it belongs. */
+static struct text_map_slot *find_slot(const struct text_map *map, const char *p, size_t n,
+                                       const struct text_map_key *key, uint64_t *n_probes)
 {
-    for (size_t i = (size_t)(key->hash >> map->shift);; i = (i + 1) & map->mask) {
+    for (size_t i = (size_t)(key->hash >> map->shift);; i = (i + 1) & map->mask, (*n_probes)++) {
         struct text_map_slot *slot = &map->slots[i];
-        if (slot->entry == 0)
+        uint32_t entry = atomic_load_explicit(&slot->entry, memory_order_relaxed);
+        uint32_t id = entry & (TEXT_MAP_MAX_IDS - 1);
+        if (entry == 0)
             return slot;
-        uint32_t id = slot->entry & (TEXT_MAP_MAX_IDS - 1);
-        if (slot->lo == key->lo && slot->hi == key->hi && slot->entry >> 28 == key->n &&
+        if (slot->lo == key->lo && slot->hi == key->hi && entry >> 28 == key->n &&
             (key->n != TEXT_MAP_LONG || memcmp(map->pool + map->bytes[id].off, p, n) == 0))
             return slot;
-        if (map->n_probes++ == map->max_probes)
-            return NULL;
     }
 }
 
-oll_status text_map_add(struct text_map *map, uint32_t id, int32_t *replaced)
+oll_status text_map_add(struct text_map *map, uint32_t id, uint32_t flags, int32_t *replaced)
 {
     const char *p = map->pool + map->bytes[id].off;
     size_t n = map->bytes[id].n;
     struct text_map_key key = text_map_key(p, n, p + n);
-    struct text_map_slot *slot = find_slot(map, p, n, &key);
-    if (!slot)
-        return OLL_ERR_FORMAT;
+    struct text_map_slot *slot = find_slot(map, p, n, &key, &map->n_probes);
     *replaced = text_map_id(slot->entry);
-    *slot = (struct text_map_slot){key.lo, key.hi, id | key.n << 28};
-    return OLL_OK;
+    slot->lo = key.lo;
+    slot->hi = key.hi;
+    slot->entry = id | flags | key.n << 28;
+    return map->n_probes > map->max_probes ? OLL_ERR_FORMAT : OLL_OK;
 }
 
-void text_map_set_flag(struct text_map *map, uint32_t id, uint32_t flag)
+void text_map_set_flag(const struct text_map *map, uint32_t id, uint32_t flag)
 {
     const char *p = map->pool + map->bytes[id].off;
     size_t n = map->bytes[id].n;
+    uint64_t n_probes = 0;
     struct text_map_key key = text_map_key(p, n, p + n);
-    struct text_map_slot *slot = find_slot(map, p, n, &key);
-    if (slot && (slot->entry & (TEXT_MAP_MAX_IDS - 1)) == id)
-        slot->entry |= flag;
+    struct text_map_slot *slot = find_slot(map, p, n, &key, &n_probes);
+    atomic_fetch_or_explicit(&slot->entry, flag, memory_order_relaxed);
 }

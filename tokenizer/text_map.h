@@ -10,13 +10,15 @@
  *   12     4     entry: id in bits 0 to 23, flags in bits 24 to 27, length (15: long) in bits 28 to
  *                31; 0 while the slot is free
  *
- * A forged vocabulary whose texts collide is refused when filling costs too many probes. Read-only
- * after filling. */
+ * A forged vocabulary whose texts collide is refused when filling costs too many probes. After
+ * filling only the flags of entries change: they record what the encoder has found out about a
+ * token, always the same for the same token, so that threads may set and read them in any order. */
 #ifndef OLL_TOKENIZER_TEXT_MAP_H
 #define OLL_TOKENIZER_TEXT_MAP_H
 
 #include "engine/base/status.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -29,7 +31,8 @@ enum {
 
 struct text_map_slot {
     uint64_t lo;
-    uint32_t hi, entry;
+    uint32_t hi;
+    _Atomic uint32_t entry;
 };
 
 /* Bytes of the token `id`, for comparing long texts. */
@@ -51,9 +54,10 @@ struct text_map {
 oll_status text_map_init(struct text_map *map, size_t n_max, const char *pool,
                          const struct text_map_bytes *bytes) OLL_MUST_USE;
 void text_map_free(struct text_map *map);
-/* Adds the text of `id`; of equal texts the last one stays. OLL_ERR_FORMAT when the texts collide
- * beyond all chance. *replaced gets the id that had the text before, or -1. */
-oll_status text_map_add(struct text_map *map, uint32_t id, int32_t *replaced) OLL_MUST_USE;
+/* Adds the text of `id` with flags; of equal texts the last one stays. OLL_ERR_FORMAT when the
+ * texts collide beyond all chance. *replaced gets the id that had the text before, or -1. */
+oll_status text_map_add(struct text_map *map, uint32_t id, uint32_t flags,
+                        int32_t *replaced) OLL_MUST_USE;
 
 uint64_t text_map_hash_long(const char *p, size_t n);
 extern const uint64_t text_map_lo_mask[16];
@@ -102,13 +106,14 @@ static inline uint32_t text_map_find(const struct text_map *map, const char *p, 
     struct text_map_key key = text_map_key(p, n, end);
     for (size_t i = (size_t)(key.hash >> map->shift);; i = (i + 1) & map->mask) {
         const struct text_map_slot *slot = &map->slots[i];
-        if (slot->entry == 0)
+        uint32_t entry = atomic_load_explicit(&slot->entry, memory_order_relaxed);
+        if (entry == 0)
             return 0;
-        if (slot->lo != key.lo || slot->hi != key.hi || slot->entry >> 28 != key.n)
+        if (slot->lo != key.lo || slot->hi != key.hi || entry >> 28 != key.n)
             continue;
         if (key.n != TEXT_MAP_LONG ||
-            memcmp(map->pool + map->bytes[slot->entry & (TEXT_MAP_MAX_IDS - 1)].off, p, n) == 0)
-            return slot->entry;
+            memcmp(map->pool + map->bytes[entry & (TEXT_MAP_MAX_IDS - 1)].off, p, n) == 0)
+            return entry;
     }
 }
 
@@ -118,7 +123,7 @@ static inline int32_t text_map_id(uint32_t entry)
     return entry ? (int32_t)(entry & (TEXT_MAP_MAX_IDS - 1)) : -1;
 }
 
-/* Sets a flag on the text of `id`, if it is that id's. */
-void text_map_set_flag(struct text_map *map, uint32_t id, uint32_t flag);
+/* Sets a flag of the entry of `id`, which is in the map. */
+void text_map_set_flag(const struct text_map *map, uint32_t id, uint32_t flag);
 
 #endif

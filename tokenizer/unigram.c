@@ -48,6 +48,7 @@ oll_status unigram_init(struct oll_tokenizer *tok, const struct oll_gguf *gguf,
         }
     }
     unigram->unk_score = worst - UNK_PENALTY;
+    OLL_TRY(segment_init(tok, err));
     return charsmap_load(&unigram->charsmap, gguf, err);
 }
 
@@ -184,20 +185,23 @@ static void extend(const struct oll_tokenizer *tok, struct cell *cells, const ch
 }
 
 /* Emits the best way from its end to its start, then turns it round. Neighbouring unknowns are one
- * token. */
-static void put_best(struct encoder *e, const struct cell *cells, size_t n)
+ * token, also across segments: *after_unk tells whether the last one ended, then this one ends,
+ * with an unknown. */
+static void put_best(struct encoder *e, const struct cell *cells, size_t n, bool *after_unk)
 {
     size_t first = e->out->n;
     int32_t unk = e->tok->vocab.roles[OLL_ROLE_UNK];
-    bool after_unk = false;
+    bool before_unk = false;
     for (size_t at = n; at > 0; at = cells[at].from) {
         bool is_unk = cells[at].id == OLL_TOKEN_NONE;
-        if (!is_unk)
-            encoder_put(e, cells[at].id);
-        else if (!after_unk && unk != OLL_TOKEN_NONE)
-            encoder_put(e, unk);
-        after_unk = is_unk;
+        int32_t id = is_unk ? unk : cells[at].id;
+        if (id != OLL_TOKEN_NONE && !(is_unk && before_unk))
+            encoder_put(e, id);
+        before_unk = is_unk;
     }
+    if (before_unk && *after_unk && e->out->n > first)
+        e->out->n--;
+    *after_unk = cells[n].id == OLL_TOKEN_NONE;
     for (size_t i = first, j = e->out->n; i + 1 < j; i++) {
         int32_t id = e->out->ids[--j];
         e->out->ids[j] = e->out->ids[i];
@@ -205,18 +209,36 @@ static void put_best(struct encoder *e, const struct cell *cells, size_t n)
     }
 }
 
+/* The best way through a text that no token reaches across the ends of. */
+static void encode_segment(struct encoder *e, const char *text, size_t n, uint32_t entry,
+                           bool *after_unk)
+{
+    struct cell *cells = make_cells(e, n);
+    if (!cells)
+        return;
+    for (size_t at = 0, len; at < n; at += len) {
+        len = lead_length(text + at, n - at);
+        extend(e->tok, cells, text, n, at, len);
+    }
+    if (cells[n].from == 0 && cells[n].id != OLL_TOKEN_NONE)
+        segment_found(e->tok, entry, 1, (uint32_t)cells[n].id);
+    put_best(e, cells, n, after_unk);
+}
+
 void unigram_encode(struct encoder *e, const char *text, size_t n, bool starts)
 {
     normalise(e, text, n, starts);
-    size_t n_text = e->text.n;
-    if (e->status != OLL_OK || n_text == 0)
-        return;
-    struct cell *cells = make_cells(e, n_text);
-    if (!cells)
-        return;
-    for (size_t at = 0, len; at < n_text; at += len) {
-        len = lead_length(e->text.data + at, n_text - at);
-        extend(e->tok, cells, e->text.data, n_text, at, len);
+    const char *p = e->text.data, *end = p + e->text.n;
+    bool after_unk = false;
+    while (p < end && e->status == OLL_OK) {
+        size_t n_chars, len = segment_length(e->tok, p, (size_t)(end - p), &n_chars);
+        uint32_t entry = text_map_find(&e->tok->vocab.map, p, len, end);
+        if (entry & TEXT_MAP_WHOLE) {
+            encoder_put(e, text_map_id(entry));
+            after_unk = false;
+        } else {
+            encode_segment(e, p, len, entry, &after_unk);
+        }
+        p += len;
     }
-    put_best(e, cells, n_text);
 }

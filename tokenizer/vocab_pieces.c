@@ -27,6 +27,10 @@ size_t vocab_unmap(const char *text, size_t n, char *out, bool *all)
     *all = true;
     for (size_t i = 0; i < n;) {
         uint32_t cp;
+        if (text[i] > 0x20 && text[i] < 0x7F) {
+            out[len++] = text[i++];
+            continue;
+        }
         int bytes = oll_utf8_decode(text + i, n - i, &cp);
         int value = bytes ? vocab_unmap_char(cp) : -1;
         if (value >= 0) {
@@ -160,12 +164,14 @@ oll_status vocab_make_pieces(struct vocab *vocab, size_t pool_used, struct oll_e
             n_in_map++;
         }
     }
+    bool whole = vocab->scheme && (vocab->scheme->flags & PRETOK_IGNORE_MERGES);
+    uint32_t flags = whole ? TEXT_MAP_WHOLE : 0;
     OLL_TRY(text_map_init(&vocab->map, n_in_map, vocab->pool, vocab->pieces));
     for (int32_t id = 0; id < vocab->n_tokens; id++) {
         int32_t replaced;
         if (!(vocab->flags[id] & VOCAB_IN_MAP))
             continue;
-        if (text_map_add(&vocab->map, (uint32_t)id, &replaced) != OLL_OK)
+        if (text_map_add(&vocab->map, (uint32_t)id, flags, &replaced) != OLL_OK)
             return OLL_FAIL(err, OLL_ERR_FORMAT,
                             "tokenizer.ggml.tokens: the texts are made to collide; "
                             "get the model from another source");

@@ -120,7 +120,7 @@ static void find_known(const struct vocab *vocab, struct known_ids *found)
     for (int32_t id = 0; id < vocab->n_tokens; id++) {
         size_t n;
         const char *text = vocab_text(vocab, id, &n);
-        if (n < 4 || n > 32 || !strchr("<[_\xE2", text[0]))
+        if (n < 4 || n > 32 || !strchr("<[_\xE2", text[0]) || !strchr(">][", text[n - 1]))
             continue;
         for (int k = 0; k < N_KNOWN; k++)
             if (strlen(known[k].text) == n && memcmp(known[k].text, text, n) == 0)

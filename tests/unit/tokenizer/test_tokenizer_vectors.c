@@ -43,19 +43,28 @@ static void print_ids(const char *title, const struct oll_tokens *ids)
     printf("\n");
 }
 
+static void compare(const char *name, int i, const char *text, size_t n,
+                    const struct oll_tokens *expected, const struct oll_tokens *got)
+{
+    bool equal = got->n == expected->n &&
+                 (got->n == 0 || memcmp(got->ids, expected->ids, got->n * sizeof *got->ids) == 0);
+    if (CHECK_MSG(equal, "%s, case %d: \"%.*s\"", name, i, (int)n, text))
+        return;
+    print_ids("expected", expected);
+    print_ids("got     ", got);
+}
+
 static int run_cases(const char *name, const struct oll_tokenizer *tok, char *in, char *out)
 {
     struct oll_tokens expected = {0}, got = {0};
     int n = 0;
     for (char *end; (end = strstr(in, separator)) != NULL; in = end + strlen(separator), n++) {
         out = read_ids(out, &expected);
-        got.n = 0;
-        CHECK_OK(oll_tokenizer_encode(tok, in, (size_t)(end - in), 0, &got));
-        bool equal = got.n == expected.n &&
-                     (got.n == 0 || memcmp(got.ids, expected.ids, got.n * sizeof *got.ids) == 0);
-        if (!CHECK_MSG(equal, "%s, case %d: \"%.*s\"", name, n, (int)(end - in), in)) {
-            print_ids("expected", &expected);
-            print_ids("got     ", &got);
+        /* The first time the encoder merges where it knows the answer the second time. */
+        for (int round = 0; round < 2; round++) {
+            got.n = 0;
+            CHECK_OK(oll_tokenizer_encode(tok, in, (size_t)(end - in), 0, &got));
+            compare(name, n, in, (size_t)(end - in), &expected, &got);
         }
     }
     CHECK_MSG(*out == '\0', "%s: more lines of ids than texts", name);
