@@ -1,0 +1,21 @@
+#include "server/model_tokenizer.h"
+
+#include "engine/base/mem.h"
+#include "server/model_path.h"
+
+oll_status model_tokenizer_load(const char *model, struct oll_tokenizer **out,
+                                struct oll_error *err)
+{
+    char *path = NULL;
+    struct oll_gguf *gguf = NULL;
+    OLL_TRY(model_path_resolve(model, &path, err));
+    oll_status status = oll_gguf_open(path, &gguf, err);
+    if (status == OLL_OK) {
+        status = oll_tokenizer_new(gguf, 0, out, err);
+        if (status != OLL_OK)
+            oll_error_prefix(err, "%s", path);
+    }
+    oll_gguf_close(gguf);
+    oll_free(path);
+    return status;
+}
