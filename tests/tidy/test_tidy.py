@@ -101,7 +101,7 @@ TOOL_CASES = [
      ["gguf/a.h:3: does not compile alone (gcc)", "gguf/a.h:3: does not compile alone (clang-19)"]),
     ("format", ["clang-format-19"], {"gguf/a.c": "int a;\n"}, []),
     ("format", ["clang-format-19"], {"gguf/a.c": "int  a;\n"}, ["gguf/a.c:1: run clang-format-19"]),
-    ("symbols", ["gcc", "ar", "nm"], {"gguf/a.c": "int oll_x; int a_x; int gguf_x; int op_x; static int t; int *f(void) { return &t; }\n"},
+    ("symbols", ["gcc", "ar", "nm"], {"gguf/a.c": "int oll_x; int a_x; int gguf_x; static int t; int *f(void) { return &t; }\n"},
      ["gguf/a.c:1: symbol f "]),
 ]
 

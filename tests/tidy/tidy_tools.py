@@ -43,9 +43,12 @@ def check_headers(tree):
             yield path, line, f"does not compile alone ({compiler}): {text}"
 
 
-# Prefixes of modules whose name is not that of a file: the ops of kernels/device.h; the pre-tokenizer, the encoder's
-# output and the character map of tokenizer/.
-SYMBOL_PREFIXES = ("oll_", "op_", "pretok_", "encoder_", "charsmap_")
+# Prefixes of modules whose name is not that of a file, by folder.
+SYMBOL_PREFIXES = {
+    "kernels": ("op_",),  # the ops of device.h
+    "tokenizer": ("pretok_", "encoder_", "charsmap_", "fragments_"),
+    "engine": ("block_", "moe_", "plan_", "ubatch_"),
+}
 
 
 def check_symbols(tree):
@@ -63,7 +66,7 @@ def check_symbols(tree):
             if not found or found.group(1) not in folders:
                 continue
             path, symbol = os.path.join(folders[found.group(1)], found.group(1)), found.group(2)
-            if symbol.startswith(("_", *SYMBOL_PREFIXES)) or symbol.startswith(module_prefixes(tree, path)):
+            if symbol.startswith(("oll_", "_", *module_prefixes(tree, path))):
                 continue
             yield path, 1, f"symbol {symbol} begins neither with oll_ nor with the name of its module"
 
@@ -75,7 +78,7 @@ def module_prefixes(tree, path):
     for own in ("cli_", os.path.basename(folder) + "_"):
         stems |= {stem.removeprefix(own) for stem in stems}
     stems |= set(folder.split("/"))
-    return tuple(f"{stem}_" for stem in stems)
+    return (*(f"{stem}_" for stem in stems), *SYMBOL_PREFIXES.get(path.split("/")[0], ()))
 
 
 def find_archives(build):
