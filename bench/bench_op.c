@@ -5,6 +5,7 @@
  * a share of a plain read loop timed in the same round. quantise: Gelement/s of the activations.
  * All are medians of interleaved rounds. */
 #include "engine/base/mem.h"
+#include "kernels/cpu/cpu_expand.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/cpu_matmul.h"
 
@@ -130,18 +131,25 @@ static uint32_t find_work(const struct cpu_matmul_kernels *k, const char *filter
     uint32_t n = 0;
     for (int d = 0; d < OLL_DTYPE_COUNT; d++) {
         const struct cpu_panel *p = cpu_panel_of((enum oll_dtype)d);
-        if (!k->row[d] || (filter && !strstr(oll_dtype_name((uint32_t)d), filter)))
+        const struct cpu_expand *e = cpu_expand_of((enum oll_dtype)d);
+        const struct cpu_matmul_row *row = k->row[d];
+        if (!row)
+            row = e->block32 ? k->bytes32 : e->block256 ? k->bytes256 : NULL;
+        if (!row || (filter && !strstr(oll_dtype_name((uint32_t)d), filter)))
             continue;
         const enum cpu_act act = cpu_act_of((enum oll_dtype)d);
         const size_t row_bytes = oll_dtype_row_bytes((enum oll_dtype)d, K);
-        const size_t bytes = p ? cpu_panel_bytes(p, K) : 16 * row_bytes;
+        const bool expanded = !k->row[d];
+        const size_t bytes = p          ? cpu_panel_bytes(p, K)
+                             : expanded ? cpu_expanded_bytes(e, K)
+                                        : 16 * row_bytes;
         works[n++] = (struct work){
-            .row = k->row[d],
+            .row = row,
             .dtype = (enum oll_dtype)d,
             .act = act,
             .width = k->tiling[act].narrow,
             .panel_bytes = bytes,
-            .w_stride = p ? bytes : row_bytes,
+            .w_stride = p || expanded ? bytes : row_bytes,
         };
     }
     return n;

@@ -270,3 +270,18 @@ const struct cpu_expand *cpu_expand_of(enum oll_dtype dtype)
     };
     return &table[dtype];
 }
+
+size_t cpu_expanded_bytes(const struct cpu_expand *e, uint32_t n_in)
+{
+    return e->block32 ? n_in / 32 * sizeof(struct cpu_block32)
+                      : n_in / 256 * sizeof(struct cpu_block256);
+}
+
+void cpu_expand_panel(const struct cpu_tile *t, uint8_t *panel)
+{
+    const struct cpu_expand *e = cpu_expand_of(t->dtype);
+    for (uint32_t b = 0; e->block32 && b < t->n_in / 32; b++)
+        e->block32(t, b, (struct cpu_block32 *)(void *)panel + b);
+    for (uint32_t b = 0; e->block256 && b < t->n_in / 256; b++)
+        e->block256(t, b, (struct cpu_block256 *)(void *)panel + b);
+}

@@ -38,6 +38,11 @@ struct cpu_expand {
 /* Entry of a quantised type; both functions NULL where there is none. */
 const struct cpu_expand *cpu_expand_of(enum oll_dtype dtype);
 
+/* Bytes of 16 rows of n_in weights, expanded. */
+size_t cpu_expanded_bytes(const struct cpu_expand *e, uint32_t n_in);
+/* All blocks of the rows of a tile, one after the other: a panel for the kernels of bytes. */
+void cpu_expand_panel(const struct cpu_tile *t, uint8_t *panel);
+
 /* cpu_expand_rows.c: types that stay as the file has them. */
 void cpu_expand_q1_0(const struct cpu_tile *t, uint32_t b, struct cpu_block32 *out);
 void cpu_expand_q2_0(const struct cpu_tile *t, uint32_t b, struct cpu_block32 *out);

@@ -1,4 +1,5 @@
 #include "kernels/cpu/cpu_gemm.h"
+#include "kernels/cpu/cpu_expand.h"
 
 #include <string.h>
 
@@ -90,67 +91,138 @@ static void store_pair(const struct cpu_gemm *g, const float *c, uint32_t panel,
 
 /* ---- tiles ---- */
 
-static struct cpu_tile tile_of(const struct cpu_gemm *g, const struct cpu_weight *w,
-                               const struct cpu_batch *batch, uint32_t panel,
+/* One panel of a weight as its kernels read it: in place, or expanded to bytes. */
+struct operand {
+    const struct cpu_matmul_row *row;
+    const uint8_t *w;
+    size_t stride;
+    uint32_t n_rows;
+    enum oll_dtype dtype;
+};
+
+static size_t expanded_bytes(const struct cpu_matmul_kernels *k, const struct cpu_weight *w)
+{
+    if (!w || k->row[w->base.dtype])
+        return 0;
+    return cpu_expanded_bytes(cpu_expand_of(w->base.dtype), w->base.n_in);
+}
+
+size_t cpu_gemm_scratch(const struct cpu_kernels *k, const struct cpu_weight *w,
+                        const struct cpu_weight *up)
+{
+    return expanded_bytes(k->matmul, w) + expanded_bytes(k->matmul, up);
+}
+
+static struct operand operand_of(const struct cpu_gemm *g, const struct cpu_weight *w,
+                                 uint32_t panel, uint8_t *expanded)
+{
+    const struct cpu_matmul_kernels *k = g->k->matmul;
+    const uint32_t left = w->base.n_out - panel * CPU_PANEL_ROWS;
+    struct operand o = {
+        .row = k->row[w->base.dtype],
+        .w = w->data + g->expert * w->expert_stride + panel * w->panel_stride,
+        .stride = w->panel ? w->panel_stride : w->panel_bytes / CPU_PANEL_ROWS,
+        .n_rows = left < CPU_PANEL_ROWS ? left : CPU_PANEL_ROWS,
+        .dtype = w->base.dtype,
+    };
+    if (!o.row) {
+        const struct cpu_tile rows = {.w = o.w,
+                                      .w_stride = o.stride,
+                                      .n_in = w->base.n_in,
+                                      .n_rows = o.n_rows,
+                                      .dtype = o.dtype};
+        cpu_expand_panel(&rows, expanded);
+        o.row = cpu_act_of(o.dtype) == CPU_ACT_A32 ? k->bytes32 : k->bytes256;
+        o.w = expanded;
+    }
+    return o;
+}
+
+static struct cpu_tile tile_of(const struct operand *o, const struct cpu_batch *batch,
                                struct cpu_range tokens, float *c)
 {
     const uint32_t n_tokens = tokens.end - tokens.begin;
-    const uint32_t left = w->base.n_out - panel * CPU_PANEL_ROWS;
     const uint8_t *act = tile_act(batch, tokens.begin);
+    const size_t words_at = cpu_act_words_at(batch->n_in, n_tokens);
     return (struct cpu_tile){
-        .w = w->data + g->expert * w->expert_stride + panel * w->panel_stride,
-        .w_stride = w->panel ? w->panel_stride : w->panel_bytes / CPU_PANEL_ROWS,
+        .w = o->w,
+        .w_stride = o->stride,
         .a = act,
-        .words =
-            (const union cpu_word *)(const void *)(act + cpu_act_words_at(batch->n_in, n_tokens)),
+        .words = (const union cpu_word *)(const void *)(act + words_at),
         .c = c,
         .n_in = batch->n_in,
-        .n_rows = left < CPU_PANEL_ROWS ? left : CPU_PANEL_ROWS,
+        .n_rows = o->n_rows,
         .n_tokens = n_tokens,
-        .dtype = w->base.dtype,
+        .dtype = o->dtype,
     };
 }
 
 /* Two tiles of one panel as one of two: columns 0-15 and 16-31 of c. */
-static void run_side_by_side(const struct cpu_matmul_kernels *k, const struct cpu_tile *first,
-                             const struct cpu_tile *second)
+static void run_side_by_side(const struct cpu_gemm *g, const struct operand *gate,
+                             const struct operand *up, struct cpu_range tokens, float *c)
 {
     _Alignas(64) float half[2][CPU_TILE_TOKENS * CPU_PANEL_ROWS];
-    struct cpu_tile a = *first, b = *second;
-    a.c = half[0];
-    b.c = half[1];
-    k->row[a.dtype]->narrow[a.n_tokens](&a);
-    k->row[b.dtype]->narrow[b.n_tokens](&b);
+    const struct cpu_tile a = tile_of(gate, g->batch, tokens, half[0]);
+    const struct cpu_tile b = tile_of(up, g->up_batch, tokens, half[1]);
+    gate->row->narrow[a.n_tokens](&a);
+    up->row->narrow[b.n_tokens](&b);
     for (uint32_t t = 0; t < a.n_tokens; t++)
         for (int h = 0; h < 2; h++)
-            memcpy(first->c + (2 * t + (uint32_t)h) * CPU_PANEL_ROWS, half[h] + t * CPU_PANEL_ROWS,
+            memcpy(c + (2 * t + (uint32_t)h) * CPU_PANEL_ROWS, half[h] + t * CPU_PANEL_ROWS,
                    CPU_PANEL_ROWS * sizeof(float));
 }
 
-static void run_pair(const struct cpu_gemm *g, uint32_t panel, struct cpu_range tokens)
+static void run_pair(const struct cpu_gemm *g, const struct operand *gate, const struct operand *up,
+                     uint32_t panel, struct cpu_range tokens)
 {
     _Alignas(64) float c[CPU_TILE_TOKENS * 2 * CPU_PANEL_ROWS];
-    struct cpu_tile gate = tile_of(g, g->w, g->batch, panel, tokens, c);
-    const struct cpu_tile up = tile_of(g, g->up, g->up_batch, panel, tokens, c);
-    const struct cpu_matmul_row *row = g->k->matmul->row[gate.dtype];
-    const bool interleaved = g->w->store && g->w->store == g->up->store && up.w > gate.w;
-    if (interleaved && row->wide[gate.n_tokens]) {
-        gate.w_stride = (size_t)(up.w - gate.w);
-        row->wide[gate.n_tokens](&gate);
+    struct cpu_tile tile = tile_of(gate, g->batch, tokens, c);
+    const bool interleaved = g->w->store && g->w->store == g->up->store && up->w > gate->w;
+    if (interleaved && gate->row->wide[tile.n_tokens]) {
+        tile.w_stride = (size_t)(up->w - gate->w);
+        gate->row->wide[tile.n_tokens](&tile);
     } else {
-        run_side_by_side(g->k->matmul, &gate, &up);
+        run_side_by_side(g, gate, up, tokens, c);
     }
     store_pair(g, c, panel, tokens);
 }
 
-static void run_tile(const struct cpu_gemm *g, uint32_t panel, uint32_t n_panel,
-                     struct cpu_range tokens)
+static void run_tile(const struct cpu_gemm *g, const struct operand *o, uint32_t panel,
+                     uint32_t n_panel, struct cpu_range tokens)
 {
     _Alignas(64) float c[CPU_TILE_TOKENS * 2 * CPU_PANEL_ROWS];
-    const struct cpu_tile tile = tile_of(g, g->w, g->batch, panel, tokens, c);
-    const struct cpu_matmul_row *row = g->k->matmul->row[tile.dtype];
-    (n_panel == 2 ? row->wide : row->narrow)[tile.n_tokens](&tile);
+    const struct cpu_tile tile = tile_of(o, g->batch, tokens, c);
+    (n_panel == 2 ? o->row->wide : o->row->narrow)[tile.n_tokens](&tile);
     store_tile(g, c, panel, n_panel, tokens);
+}
+
+/* One panel, or two, times tiles begin .. end - 1. */
+static void run_panel(const struct cpu_gemm *g, uint32_t panel, uint32_t n_panel,
+                      struct cpu_range tiles)
+{
+    const struct operand o = operand_of(g, g->w, panel, g->expanded);
+    struct operand up = o;
+    if (g->up)
+        up = operand_of(g, g->up, panel, g->expanded + expanded_bytes(g->k->matmul, g->w));
+    for (uint32_t i = tiles.begin; i < tiles.end; i++) {
+        const struct cpu_range tokens = cpu_batch_tile(g->batch, i);
+        if (g->up)
+            run_pair(g, &o, &up, panel, tokens);
+        else
+            run_tile(g, &o, panel, n_panel, tokens);
+    }
+}
+
+/* Tiles whose activations stay in the cache; all of them where every pass over a panel would expand
+ * it again. */
+static uint32_t tile_block(const struct cpu_gemm *g)
+{
+    const struct cpu_batch *batch = g->batch;
+    const uint32_t tokens = (uint32_t)(TOKEN_BLOCK_BYTES / batch->token_bytes);
+    const uint32_t tiles = (uint32_t)((uint64_t)tokens * batch->n_tiles / batch->n_tokens);
+    if (cpu_gemm_scratch(g->k, g->w, g->up) > 0)
+        return batch->n_tiles;
+    return tiles < 1 ? 1 : tiles;
 }
 
 void cpu_gemm_panels(const struct cpu_gemm *g, uint32_t begin, uint32_t end)
@@ -160,21 +232,14 @@ void cpu_gemm_panels(const struct cpu_gemm *g, uint32_t begin, uint32_t end)
     /* Two panels at once are two streams: good from the cache, bad from memory. */
     const uint32_t narrowest = batch->n_tokens / batch->n_tiles;
     const uint32_t widest = (batch->n_tokens + batch->n_tiles - 1) / batch->n_tiles;
-    const bool wide =
-        !g->up && batch->n_tokens > CPU_STREAM_TOKENS && row->wide[narrowest] && row->wide[widest];
-    uint32_t block = (uint32_t)(TOKEN_BLOCK_BYTES / batch->token_bytes) * batch->n_tiles /
-                     batch->n_tokens; /* tiles whose activations stay in the cache */
-    block = block < 1 ? 1 : block;
+    const bool wide = !g->up && batch->n_tokens > CPU_STREAM_TOKENS && row &&
+                      row->wide[narrowest] && row->wide[widest];
+    const uint32_t block = tile_block(g);
     for (uint32_t first = 0; first < batch->n_tiles; first += block) {
         const uint32_t stop = first + block < batch->n_tiles ? first + block : batch->n_tiles;
         for (uint32_t panel = begin; panel < end;) {
             const uint32_t n_panel = wide && panel + 1 < end ? 2 : 1;
-            for (uint32_t i = first; i < stop; i++) {
-                if (g->up)
-                    run_pair(g, panel, cpu_batch_tile(batch, i));
-                else
-                    run_tile(g, panel, n_panel, cpu_batch_tile(batch, i));
-            }
+            run_panel(g, panel, n_panel, (struct cpu_range){first, stop});
             panel += n_panel;
         }
     }

@@ -52,7 +52,12 @@ struct cpu_gemm {
     uint32_t expert;
     const struct cpu_batch *batch, *up_batch;
     struct cpu_store store;
+    uint8_t *expanded; /* cpu_gemm_scratch bytes, 64-byte aligned */
 };
+
+/* Scratch of one worker for the weights of a product: types that are expanded need some. */
+size_t cpu_gemm_scratch(const struct cpu_kernels *k, const struct cpu_weight *w,
+                        const struct cpu_weight *up);
 
 /* Panels begin .. end - 1 of the weight, or of both weights of a pair, times the whole batch. */
 void cpu_gemm_panels(const struct cpu_gemm *g, uint32_t begin, uint32_t end);

@@ -64,6 +64,17 @@ static size_t job_norm_bytes(const struct job *job)
     return job->norm ? (size_t)CPU_TILE_TOKENS * ((job->x->cols + 15u) / 16 * 64) : 0;
 }
 
+/* Room to expand a panel, of the weight that needs most. */
+static size_t job_expand_bytes(const struct job *job, const struct cpu_kernels *k)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < job->n; i++) {
+        const size_t n = cpu_gemm_scratch(k, job->gemm[i].w, job->gemm[i].up);
+        bytes = n > bytes ? n : bytes;
+    }
+    return (bytes + 63) / 64 * 64;
+}
+
 static void job_plan(struct job *job, const struct cpu_device *dev, struct cpu_plan *plan)
 {
     job_batches(job, &dev->k);
@@ -71,7 +82,7 @@ static void job_plan(struct job *job, const struct cpu_device *dev, struct cpu_p
     for (uint32_t i = 0; i < job->n; i++)
         n_out += (uint64_t)job->gemm[i].w->base.n_out * (job->gemm[i].up ? 2 : 1);
     plan->serial = n_out * job->x->rows * job->x->cols < SERIAL_MACS;
-    plan->thread_bytes = job_norm_bytes(job);
+    plan->thread_bytes = job_norm_bytes(job) + job_expand_bytes(job, &dev->k);
     if (own_copy(job->x->rows, job->x->cols))
         plan->thread_bytes += job_act_bytes(job);
     else
@@ -93,10 +104,16 @@ static void fill_tile(struct cpu_worker *w, const struct job *job, const struct 
     cpu_batch_fill(batch, w->k->matmul, i, rows);
 }
 
+/* The scratch of a worker: normed rows of a tile, an expanded panel, and its own copy of the
+ * activations where it makes one. */
 static void job_fill(struct cpu_worker *w, struct job *job)
 {
     const bool own = own_copy(job->x->rows, job->x->cols);
-    uint8_t *act = own ? (uint8_t *)w->thread_scratch + job_norm_bytes(job) : w->shared_scratch;
+    uint8_t *mine_alone = (uint8_t *)w->thread_scratch + job_norm_bytes(job);
+    for (uint32_t i = 0; i < job->n; i++)
+        job->gemm[i].expanded = mine_alone;
+    mine_alone += job_expand_bytes(job, w->k);
+    uint8_t *act = own ? mine_alone : w->shared_scratch;
     for (int kind = 0; kind < CPU_ACT_COUNT; kind++) {
         struct cpu_batch *batch = &job->batch[kind];
         if (batch->n_tokens == 0)

@@ -94,7 +94,10 @@ struct cpu_matmul_kernels {
     const char *name;
     struct cpu_tiling tiling[CPU_ACT_COUNT];
     cpu_quantize_fn quantize[CPU_ACT_COUNT];
-    const struct cpu_matmul_row *row[OLL_DTYPE_COUNT]; /* by weight type; NULL: not supported */
+    const struct cpu_matmul_row *row[OLL_DTYPE_COUNT]; /* by weight type */
+    /* For types whose row is NULL, which the driver expands first (cpu_expand.h): blocks of 32 and
+     * of 256. */
+    const struct cpu_matmul_row *bytes32, *bytes256;
 };
 
 extern const struct cpu_matmul_kernels cpu_matmul_scalar;

@@ -19,7 +19,7 @@ struct expert_job {
     enum cpu_act kind;
     uint32_t *first; /* [n_expert + 1]: where the rows of an expert start in `order` */
     uint32_t *order; /* [n_row]: rows of y by expert */
-    uint8_t *act;
+    uint8_t *act, *expanded;
 };
 
 static struct expert_job job_of(const struct cpu_kernels *k, const struct op_matmul_expert *op)
@@ -45,6 +45,11 @@ static size_t list_bytes(const struct expert_job *job)
     return ((size_t)job->w->base.n_expert + 1 + job->n_row + 15) / 16 * 64;
 }
 
+static size_t expand_bytes(const struct expert_job *job, const struct cpu_kernels *k)
+{
+    return (cpu_gemm_scratch(k, job->w, NULL) + 63) / 64 * 64;
+}
+
 static bool own_copy(const struct expert_job *job)
 {
     return (uint64_t)job->op->x.cols * job->op->x.rows <= OWN_COPY_MAX &&
@@ -56,7 +61,7 @@ void cpu_plan_matmul_expert(const struct cpu_device *dev, const struct op_matmul
 {
     const struct expert_job job = job_of(&dev->k, op);
     plan->serial = (uint64_t)job.n_row * op->x.cols * op->y.cols < SERIAL_MACS;
-    plan->thread_bytes = list_bytes(&job);
+    plan->thread_bytes = list_bytes(&job) + expand_bytes(&job, &dev->k);
     if (own_copy(&job))
         plan->thread_bytes += act_bytes(&job);
     else
@@ -140,6 +145,7 @@ static void run_expert(const struct cpu_kernels *k, const struct expert_job *job
         .expert = expert,
         .batch = &batch,
         .up_batch = &batch,
+        .expanded = job->expanded,
         .store = {.y = &op->y,
                   .bias = bias ? bias + (size_t)expert * job->w->base.n_out : NULL,
                   .scale = scale ? scale[expert] : 1,
@@ -185,8 +191,9 @@ void cpu_run_matmul_expert(struct cpu_worker *w, const struct op_matmul_expert *
     if (job.n_row == 0)
         return;
     sort_rows(&job, w->thread_scratch);
+    job.expanded = (uint8_t *)w->thread_scratch + list_bytes(&job);
     if (own_copy(&job)) {
-        job.act = (uint8_t *)w->thread_scratch + list_bytes(&job);
+        job.act = job.expanded + expand_bytes(&job, w->k);
         fill_tiles(w, &job, 0, 1);
     } else {
         job.act = w->shared_scratch;

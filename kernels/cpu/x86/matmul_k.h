@@ -1,4 +1,5 @@
-/* Formats with super-blocks of 256: Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_XS.
+/* Formats with super-blocks of 256: Q2_K, Q3_K, Q4_K, Q5_K, Q6_K, IQ4_XS, and all those that are
+ * expanded to bytes first.
  *
  * Idea: the activations have one scale per 256, sub-block scales are integers: so a whole
  * super-block is summed in int32, each sub-block (16 or 32 weights) times its scale, and only
@@ -7,6 +8,7 @@
  * Registers (zmm, 32 x 6): 12 z, 12 q, 4 weights, mask. Limit: the two multiply pipes; 64 products,
  * 8 or 16 scalings and 4 or 8 mins per 256 weights. vpmaddubsw (ymm): the scale takes the place of
  * the ones in vpmaddwd, so it costs nothing. */
+#include "kernels/cpu/cpu_expand.h"
 #include "kernels/cpu/x86/matmul_k_scales.h"
 #include "kernels/quant_grids.h"
 
@@ -21,7 +23,10 @@ struct k_block {
     int v0;
 };
 
-MM_INLINE bool k_by_16(const enum k_format f) { return f == K_Q2 || f == K_Q3 || f == K_Q6; }
+MM_INLINE bool k_by_16(const enum k_format f)
+{
+    return f == K_Q2 || f == K_Q3 || f == K_Q6 || f == K_BYTES;
+}
 MM_INLINE bool k_has_min(const enum k_format f) { return f == K_Q2 || f == K_Q4 || f == K_Q5; }
 
 /* Lines of one sub-block of 32, or of a pair of sub-blocks of 16. */
@@ -32,10 +37,12 @@ MM_INLINE int k_lines(const enum k_format f)
     case K_Q3: return 3;
     case K_Q5: return 5;
     case K_Q6: return 6;
+    case K_BYTES: return 8;
     default: return 4;
     }
 }
 
+/* Scales and quants of block b. */
 MM_INLINE size_t k_sub_at(const enum k_format f, uint32_t b)
 {
     switch (f) {
@@ -44,6 +51,7 @@ MM_INLINE size_t k_sub_at(const enum k_format f, uint32_t b)
     case K_Q4: return panel_sub_q4_k(b);
     case K_Q5: return panel_sub_q5_k(b);
     case K_Q6: return panel_sub_q6_k(b);
+    case K_BYTES: return b * sizeof(struct cpu_block256) + offsetof(struct cpu_block256, scale);
     default: return panel_sub_iq4_xs(b);
     }
 }
@@ -53,6 +61,8 @@ MM_INLINE size_t k_d_at(const enum k_format f, uint32_t b)
 {
     if (f == K_Q3)
         return panel_head_q3_k(b);
+    if (f == K_BYTES)
+        return b * sizeof(struct cpu_block256);
     return f == K_Q6 ? panel_head_q6_k(b) : k_sub_at(f, b);
 }
 
@@ -63,6 +73,8 @@ MM_INLINE int k_first_line(const enum k_format f)
     case K_Q2: return 5;
     case K_Q3: return 3;
     case K_IQ4: return 2;
+    case K_BYTES:
+        return (offsetof(struct cpu_block256, q) - offsetof(struct cpu_block256, scale)) / CPU_LINE;
     default: return 4;
     }
 }
@@ -70,7 +82,7 @@ MM_INLINE int k_first_line(const enum k_format f)
 /* Bytes of scale j (by sub-blocks of the format) for vector v. */
 MM_INLINE const uint8_t *k_scale_at(const enum k_format f, const struct k_block *b, int j, int v)
 {
-    if (f == K_Q6)
+    if (f == K_Q6 || f == K_BYTES)
         return b->sub + j * CPU_PANEL_ROWS + mm_bytes(v, b->stride);
     return b->scales[v / MM_PER_PANEL].scale + j * CPU_PANEL_ROWS + mm_bytes(v % MM_PER_PANEL, 0);
 }
@@ -99,6 +111,9 @@ MM_INLINE vi vi_move_bit(vi v, int from, int to)
 MM_INLINE vi k_group(const enum k_format f, const uint8_t *lines, int e, int g)
 {
     const vi two = MM(set1_epi8)(3);
+    if (f == K_BYTES) /* signed where the instruction wants them so */
+        return vi_xor(vi_load(lines + (4 * e + g) * CPU_LINE),
+                      MM(set1_epi8)(MM_IS(avx2) ? -128 : 0));
     if (f == K_Q2)
         return vi_and(MM(srli_epi16)(vi_load(lines + e * CPU_LINE), 2 * g), two);
     if (f == K_Q3) {
@@ -123,6 +138,8 @@ MM_INLINE vi k_start(const enum k_format f, const struct k_block *b, int j, int 
             MM(add_epi32)(vi_word(sum32 + 2 * j * T), vi_word(sum32 + (2 * j + 1) * T)), 2);
     if (f == K_Q3)
         return MM(srai_epi32)(vi_word(sum32 + j * T), 3);
+    if (f == K_BYTES)
+        return MM(slli_epi32)(vi_word(sum32 + j * T), 2);
     return f == K_Q6 ? vi_word(sum32 + j * T) : MM(set1_epi32)(0);
 }
 
@@ -247,6 +264,10 @@ MM_INLINE void k_sub16(const enum k_format f, const struct k_block *b, int u,
                 const vi y = vi_quad(a + (g * T + t) * 4);
                 MM_EACH_R
                 {
+                    if (f == K_BYTES) {
+                        q[r][t] = vi_dot16(q[r][t], vi_signed_pairs(w[r], y), scale[r]);
+                        continue;
+                    }
                     const vi p = MM(maddubs_epi16)(w[r], y);
                     s[r][t] = g % chain == 0 ? p : MM(add_epi16)(s[r][t], p);
                     MM_PIN(s[r][t]);
@@ -312,7 +333,8 @@ MM_INLINE void k_finish(const enum k_format f, const struct cpu_tile *tile, cons
     MM_EACH_R
     {
         const uint8_t *at = d_at + mm_f16(b->v0 + r, b->stride);
-        const vf d = vf_from_f16(at);
+        const void *d_f32 = d_at + mm_line(b->v0 + r, b->stride);
+        const vf d = f == K_BYTES ? MM(loadu_ps)(d_f32) : vf_from_f16(at);
         const vf dmin = k_has_min(f) ? vf_from_f16(at + 32) : d;
         MM_EACH_T
         {
@@ -383,3 +405,4 @@ K_ROW(q4_k, K_Q4)
 K_ROW(q5_k, K_Q5)
 K_ROW(q6_k, K_Q6)
 K_ROW(iq4_xs, K_IQ4)
+K_ROW(bytes256, K_BYTES)

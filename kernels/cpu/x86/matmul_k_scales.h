@@ -5,7 +5,8 @@
 
 #include "kernels/cpu/x86/matmul_vec.h"
 
-enum k_format { K_Q2, K_Q3, K_Q4, K_Q5, K_Q6, K_IQ4 };
+/* K_BYTES: struct cpu_block256, any type expanded to signed bytes. */
+enum k_format { K_Q2, K_Q3, K_Q4, K_Q5, K_Q6, K_IQ4, K_BYTES };
 
 /* Of one panel: scale j of row r at S(j) (j / 4 selects the line), mins at M(j). Q6_K reads its
  * scales in place. */
@@ -88,7 +89,8 @@ MM_INLINE void k_unpack(const enum k_format format, const uint8_t *sub, struct k
     case K_Q4:
     case K_Q5: k_unpack_q4(sub, s); break;
     case K_IQ4: k_unpack_iq4(sub, s); break;
-    case K_Q6: break;
+    case K_Q6:
+    case K_BYTES: break;
     }
 }
 

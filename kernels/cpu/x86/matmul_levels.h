@@ -31,6 +31,8 @@
         cpu_matmul_##name##__avxvnni, cpu_matmul_##name##__avx2;
 CPU_MATMUL_SMALL_LIST(X)
 CPU_MATMUL_K_LIST(X)
+X(bytes32, )
+X(bytes256, )
 #undef X
 #define X(name, dtype)                                                                             \
     extern const struct cpu_matmul_row cpu_matmul_##name##__avx512, cpu_matmul_##name##__avx2;

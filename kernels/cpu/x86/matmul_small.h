@@ -1,4 +1,5 @@
-/* Formats with blocks of 32: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL, MXFP4.
+/* Formats with blocks of 32: Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, IQ4_NL, MXFP4, and those that are
+ * expanded to bytes first.
  *
  * Idea: per block 8 dot products of a line (16 rows x 4 k) with broadcast activations; in all of
  * these formats the lines come in pairs, k-groups g and g + 4 (two nibbles of one line, or two
@@ -7,6 +8,7 @@
  * Registers (zmm, 32 x 6): 12 z, 12 f, 4 weights, 2 scales, mask: 31. Limit: the two multiply
  * pipes, 8 products and 2 scalings per 32 weights: 80 % of the vpdpbusd rate. One token is limited
  * by memory. */
+#include "kernels/cpu/cpu_expand.h"
 #include "kernels/cpu/x86/matmul_vec.h"
 #include "kernels/quant_grids.h"
 
@@ -17,8 +19,11 @@ enum small {
     SMALL_Q5_1,
     SMALL_Q8_0,
     SMALL_IQ4_NL,
-    SMALL_MXFP4
+    SMALL_MXFP4,
+    SMALL_BYTES /* struct cpu_block32, any type expanded to signed bytes */
 };
+
+MM_INLINE bool small_is_bytes(const enum small f) { return f == SMALL_Q8_0 || f == SMALL_BYTES; }
 
 /* One block of 32 of the tile. */
 struct small_block {
@@ -49,6 +54,7 @@ MM_INLINE size_t small_head(const enum small format, uint32_t b)
     case SMALL_Q5_1: return panel_sub_q5_1(b);
     case SMALL_Q8_0: return panel_head_q8_0(b);
     case SMALL_MXFP4: return panel_head_mxfp4(b);
+    case SMALL_BYTES: return b * sizeof(struct cpu_block32);
     default: return panel_head_q4_0(b);
     }
 }
@@ -61,6 +67,7 @@ MM_INLINE size_t small_lines(const enum small format, uint32_t b)
     case SMALL_Q5_1: return panel_sub_q5_1(b) + CPU_LINE;
     case SMALL_Q8_0: return panel_sub_q8_0(b);
     case SMALL_MXFP4: return panel_sub_mxfp4(b);
+    case SMALL_BYTES: return b * sizeof(struct cpu_block32) + offsetof(struct cpu_block32, q);
     default: return panel_sub_q4_0(b);
     }
 }
@@ -70,7 +77,7 @@ MM_INLINE void small_pair(const enum small format, const uint8_t *line, vi table
                           vi *low_group, vi *high_group)
 {
     const vi v = vi_load(line + g * CPU_LINE);
-    if (format == SMALL_Q8_0) {
+    if (small_is_bytes(format)) {
         const vi flip = MM(set1_epi8)(MM_IS(avx2) ? -128 : 0);
         *low_group = vi_xor(v, flip);
         *high_group = vi_xor(vi_load(line + (g + 4) * CPU_LINE), flip);
@@ -102,6 +109,8 @@ MM_INLINE vf small_scale(const enum small format, const uint8_t *head, int v, si
 {
     if (format == SMALL_MXFP4)
         return small_mxfp4_scale(head + mm_bytes(v, stride));
+    if (format == SMALL_BYTES)
+        return MM(loadu_ps)((const void *)(head + mm_line(v, stride)));
     return vf_from_f16(head + mm_f16(v, stride));
 }
 
@@ -115,6 +124,7 @@ MM_INLINE vi small_start(const enum small format, const union cpu_word *sum8)
     case SMALL_Q4_0: return s;
     case SMALL_Q5_0: return MM(slli_epi32)(s, 1);
     case SMALL_Q8_0:
+    case SMALL_BYTES:
     case SMALL_IQ4_NL: return MM(slli_epi32)(s, 4);
     case SMALL_MXFP4: return MM(add_epi32)(s, MM(srai_epi32)(s, 1));
     default: return MM(set1_epi32)(0);
@@ -139,7 +149,7 @@ MM_INLINE void small_products(const enum small format, const struct small_block 
         mm_dot(z, low, b->a, g, RV, T);
         mm_dot(z, up, b->a, g + 4, RV, T);
     }
-    if (format == SMALL_Q8_0)
+    if (small_is_bytes(format))
         MM_UNROLL for (int g = 4; g < 8; g++) MM_PREFETCH(b->lines + g * CPU_LINE);
 }
 
@@ -154,6 +164,7 @@ MM_INLINE int small_chain(const enum small format)
     case SMALL_Q4_0:
     case SMALL_Q4_1: return 8;
     case SMALL_Q8_0:
+    case SMALL_BYTES:
     case SMALL_IQ4_NL: return 1;
     default: return 4;
     }
@@ -184,7 +195,7 @@ MM_INLINE void small_products(const enum small format, const struct small_block 
     MM_UNROLL for (int g = 0; g < 4; g++)
     {
         MM_PREFETCH(b->lines + g * CPU_LINE);
-        if (format == SMALL_Q8_0)
+        if (small_is_bytes(format))
             MM_PREFETCH(b->lines + (g + 4) * CPU_LINE);
         MM_EACH_R small_pair(format, b->lines + mm_line(v0 + r, b->stride), b->table, b->high[r], g,
                              &low[r], &up[r]);
@@ -267,3 +278,4 @@ SMALL_ROW(q5_1, SMALL_Q5_1)
 SMALL_ROW(q8_0, SMALL_Q8_0)
 SMALL_ROW(iq4_nl, SMALL_IQ4_NL)
 SMALL_ROW(mxfp4, SMALL_MXFP4)
+SMALL_ROW(bytes32, SMALL_BYTES)

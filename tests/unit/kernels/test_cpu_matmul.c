@@ -1,6 +1,7 @@
 /* Tile kernels of every level: against exact sums of the same quants, against each other, and one
  * shape against another to the last bit. */
 #include "engine/base/mem.h"
+#include "kernels/cpu/cpu_expand.h"
 #include "kernels/cpu/cpu_features.h"
 #include "kernels/cpu/cpu_matmul.h"
 #include "kernels/half.h"
@@ -8,6 +9,7 @@
 #include "tests/testing.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { ROWS = CPU_PANEL_ROWS, MAX_K = 1024 };
@@ -88,27 +90,52 @@ struct operands {
     enum oll_dtype dtype;
     uint32_t n_in;
     size_t row_bytes, w_stride; /* of cpu_tile */
-    uint8_t *source;            /* 32 rows */
-    uint8_t *panels;            /* two, or the source itself */
+    size_t panel_bytes;
+    uint8_t *source; /* 32 rows */
+    uint8_t *panels; /* two: packed, expanded, or the source itself */
     float x[CPU_TILE_TOKENS][MAX_K];
 };
 
-static void operands_new(struct operands *o, enum oll_dtype dtype, uint32_t n_in)
+static void pack_panel(struct operands *o, const struct cpu_panel *p, int h)
+{
+    const uint8_t *rows[ROWS];
+    for (int r = 0; r < ROWS; r++)
+        rows[r] = o->source + (size_t)(16 * h + r) * o->row_bytes;
+    p->pack(rows, o->n_in, o->panels + (size_t)h * o->panel_bytes);
+}
+
+static void expand_panel(struct operands *o, int h)
+{
+    const struct cpu_tile rows = {.w = o->source + (size_t)(16 * h) * o->row_bytes,
+                                  .w_stride = o->row_bytes,
+                                  .n_in = o->n_in,
+                                  .n_rows = ROWS,
+                                  .dtype = o->dtype};
+    cpu_expand_panel(&rows, o->panels + (size_t)h * o->panel_bytes);
+}
+
+/* Weights as the kernels of a level want them. */
+static void operands_new(struct operands *o, const struct cpu_matmul_kernels *k,
+                         enum oll_dtype dtype, uint32_t n_in)
 {
     const struct cpu_panel *p = cpu_panel_of(dtype);
+    const bool expanded = !k->row[dtype];
     o->dtype = dtype;
     o->n_in = n_in;
     o->row_bytes = oll_dtype_row_bytes(dtype, n_in);
     o->source = oll_alloc(32, o->row_bytes);
     for (int r = 0; r < 32; r++)
         random_row(dtype, n_in, o->source + (size_t)r * o->row_bytes);
-    o->w_stride = p ? cpu_panel_bytes(p, n_in) : o->row_bytes;
-    o->panels = p ? oll_alloc_aligned(2 * o->w_stride) : o->source;
-    for (int h = 0; p && h < 2; h++) {
-        const uint8_t *rows[ROWS];
-        for (int r = 0; r < ROWS; r++)
-            rows[r] = o->source + (size_t)(16 * h + r) * o->row_bytes;
-        p->pack(rows, n_in, o->panels + (size_t)h * o->w_stride);
+    o->panel_bytes = p          ? cpu_panel_bytes(p, n_in)
+                     : expanded ? cpu_expanded_bytes(cpu_expand_of(dtype), n_in)
+                                : 16 * o->row_bytes;
+    o->w_stride = p || expanded ? o->panel_bytes : o->row_bytes;
+    o->panels = p || expanded ? oll_alloc_aligned(2 * o->panel_bytes) : o->source;
+    for (int h = 0; h < 2; h++) {
+        if (p)
+            pack_panel(o, p, h);
+        else if (expanded)
+            expand_panel(o, h);
     }
     for (int t = 0; t < CPU_TILE_TOKENS; t++)
         for (uint32_t i = 0; i < n_in; i++)
@@ -148,9 +175,8 @@ static void run(const struct cpu_matmul_kernels *k, const struct operands *o, cp
         rows[t] = o->x[t];
     uint8_t *a = oll_alloc_aligned(cpu_act_bytes(act, o->n_in) * n_tokens);
     k->quantize[act](rows, n_tokens, o->n_in, a);
-    const size_t panel = cpu_panel_of(o->dtype) ? o->w_stride : 16 * o->row_bytes;
     const struct cpu_tile tile = {
-        .w = o->panels + (first_row ? panel : 0),
+        .w = o->panels + (first_row ? o->panel_bytes : 0),
         .w_stride = o->w_stride,
         .a = a,
         .words = (const union cpu_word *)(const void *)(a + cpu_act_words_at(o->n_in, n_tokens)),
@@ -188,9 +214,18 @@ static void exact(const struct operands *o, uint32_t t, double y[32], double bou
     oll_free_aligned(a);
 }
 
+/* Kernels for a type: its own, or those of bytes. */
+static const struct cpu_matmul_row *row_of(const struct cpu_matmul_kernels *k, enum oll_dtype dtype)
+{
+    const struct cpu_expand *e = cpu_expand_of(dtype);
+    if (k->row[dtype] || (!e->block32 && !e->block256))
+        return k->row[dtype];
+    return e->block32 ? k->bytes32 : k->bytes256;
+}
+
 static void check_level(const struct cpu_matmul_kernels *k, const struct operands *o)
 {
-    const struct cpu_matmul_row *row = k->row[o->dtype];
+    const struct cpu_matmul_row *row = row_of(k, o->dtype);
     const int narrow = k->tiling[cpu_act_of(o->dtype)].narrow;
     float alone[CPU_TILE_TOKENS][32], c[CPU_TILE_TOKENS * 32];
     for (uint32_t t = 0; t < CPU_TILE_TOKENS; t++) {
@@ -225,18 +260,22 @@ TEST(tiles_agree_with_exact_sums_and_with_each_other)
 {
     for (size_t l = 0; l < sizeof levels / sizeof *levels; l++) {
         const struct cpu_matmul_kernels *k = level_table(levels[l]);
+        int n_type = 0;
         for (int d = 0; k && d < OLL_DTYPE_COUNT; d++) {
             static struct operands o;
-            if (!k->row[d])
+            if (!row_of(k, (enum oll_dtype)d))
                 continue;
+            n_type++;
             const uint32_t block = oll_dtype_info((uint32_t)d)->block_elements;
             const uint32_t unit = block == 1 ? 7 : block;
             for (uint32_t n = 1; n <= 4 && n * unit <= MAX_K; n++) {
-                operands_new(&o, (enum oll_dtype)d, unit * n);
+                operands_new(&o, k, (enum oll_dtype)d, unit * n);
                 check_level(k, &o);
                 operands_free(&o);
             }
         }
+        printf("%s: %d types\n", levels[l], n_type);
+        CHECK(!k || n_type == 28);
     }
 }
 
