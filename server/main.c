@@ -4,6 +4,7 @@
 #include <signal.h>
 
 extern const struct cli_command cli_run;
+extern const struct cli_command cli_tokenize, cli_detokenize;
 extern const struct cli_command cli_bench;
 extern const struct cli_command cli_gguf;
 extern const struct cli_command cli_logits;
@@ -16,6 +17,8 @@ const struct cli_command *const cli_commands[] = {
     &cli_logits,
     &cli_perplexity,
     &cli_embed,
+    &cli_tokenize,
+    &cli_detokenize,
     &cli_bench,
     NULL,
 };
