@@ -73,7 +73,8 @@ enum oll_think {
     OLL_THINK_ON,
     OLL_THINK_LOW,
     OLL_THINK_MEDIUM,
-    OLL_THINK_HIGH
+    OLL_THINK_HIGH,
+    OLL_THINK_MAX
 };
 
 struct oll_tool_call {

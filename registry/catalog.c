@@ -106,7 +106,7 @@ oll_status oll_catalog_list(const struct oll_store *store, struct oll_catalog_en
         each_name(&walk, fd, "manifests", visit_host);
         close(fd);
     } else if (status != OLL_ERR_NOT_FOUND) {
-        return OLL_FAIL(err, status, "%s: the model store cannot be read", oll_store_path(store));
+        return OLL_FAIL(err, status, "the model store cannot be read: %s", oll_status_text(status));
     }
     if (walk.status != OLL_OK) {
         oll_free(walk.entries);
@@ -262,8 +262,8 @@ oll_status oll_catalog_load(const struct oll_store *store, const struct oll_refe
 {
     struct oll_stored_model m = {.ref = *ref};
     OLL_TRY(read_manifest(store, ref, arena, &m, err));
-    OLL_TRY(read_config(store, arena, &m, err));
-    for (uint32_t i = 0; i < m.manifest.n_layers; i++) {
+    oll_status status = read_config(store, arena, &m, err);
+    for (uint32_t i = 0; i < m.manifest.n_layers && status == OLL_OK; i++) {
         const struct oll_layer *l = &m.manifest.layers[i];
         if (oll_layer_is(l, "model"))
             m.model = l;
@@ -272,8 +272,12 @@ oll_status oll_catalog_load(const struct oll_store *store, const struct oll_refe
         else if (oll_layer_is(l, "adapter"))
             m.n_adapters++;
         else if (with_layers)
-            OLL_TRY(read_layer(store, l, arena, &m, err));
+            status = read_layer(store, l, arena, &m, err);
     }
-    *out = m;
-    return OLL_OK;
+    /* The name exists; that a part of it is missing is damage. */
+    if (status == OLL_ERR_NOT_FOUND)
+        status = OLL_ERR_FORMAT;
+    if (status == OLL_OK)
+        *out = m;
+    return status;
 }

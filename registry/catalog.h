@@ -26,7 +26,7 @@ struct oll_stored_model {
     int64_t modified_ns;
     struct oll_manifest manifest;
     struct oll_model_config config;
-    const struct oll_layer *model;     /* the last one; NULL for a cloud stub */
+    const struct oll_layer *model; /* the last one; NULL for a name that stands for a cloud model */
     const struct oll_layer *projector; /* the first one */
     uint32_t n_adapters;
     const char *template_text, *system;

@@ -41,7 +41,7 @@ struct oll_model_config {
     const char *n_params;     /* for display: "8.0B" */
     const char *quantization; /* for display: "Q4_K_M" */
     const char *renderer, *parser, *requires_version;
-    const char *remote_host, *remote_model; /* of a cloud stub */
+    const char *remote_host, *remote_model; /* of a name that stands for a cloud model */
     const char **capabilities;
     uint32_t n_families, n_capabilities;
     uint64_t context_length, embedding_length; /* 0: not said */

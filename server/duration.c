@@ -96,3 +96,25 @@ bool duration_parse(const char *text, int64_t *ns)
     *ns = (int64_t)llround(negative ? -total : total);
     return true;
 }
+
+void duration_explain(const char *text, char *out, size_t n)
+{
+    const char *s = text + (*text == '-' || *text == '+');
+    while (*s) {
+        size_t len = 0, n_digits = strspn(s, "0123456789.");
+        if (n_digits == 0 || (n_digits == 1 && *s == '.'))
+            break;
+        s += n_digits;
+        if (unit_at(s, &len) == 0 || strcspn(s, "0123456789.") != len) {
+            len = strcspn(s, "0123456789.");
+            if (len == 0)
+                snprintf(out, n, "time: missing unit in duration \"%s\"", text);
+            else
+                snprintf(out, n, "time: unknown unit \"%.*s\" in duration \"%s\"", (int)len, s,
+                         text);
+            return;
+        }
+        s += len;
+    }
+    snprintf(out, n, "time: invalid duration \"%s\"", text);
+}

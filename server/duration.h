@@ -15,5 +15,7 @@ void duration_format(int64_t ns, char out[DURATION_TEXT_MAX]);
 /* Sequence of decimals, each with a unit of h, m, s, ms, us, (micro sign) s, ns; a sign in front;
  * "0" alone. False for anything else and for what does not fit. */
 bool duration_parse(const char *text, int64_t *ns);
+/* Why a text is no duration, in Go's words: time: missing unit in duration "60". */
+void duration_explain(const char *text, char *out, size_t n);
 
 #endif

@@ -35,6 +35,7 @@ struct http_request {
     const char *query;  /* as sent, "" when there is none */
     const char *host;   /* Host header or the authority of an absolute target; NULL: none */
     const char *param;  /* what the route's ":name" segment stands for; NULL: none */
+    const void *plan_data; /* left by `route` for the handler */
     const struct http_head *head;
     const char *body; /* terminated; whole */
     size_t n_body;

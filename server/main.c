@@ -3,6 +3,7 @@
 
 #include <signal.h>
 
+extern const struct cli_command cli_serve;
 extern const struct cli_command cli_run;
 extern const struct cli_command cli_tokenize, cli_detokenize;
 extern const struct cli_command cli_bench;
@@ -12,6 +13,7 @@ extern const struct cli_command cli_perplexity;
 extern const struct cli_command cli_embed;
 
 const struct cli_command *const cli_commands[] = {
+    &cli_serve,
     &cli_run,
     &cli_gguf,
     &cli_logits,

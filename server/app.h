@@ -1,0 +1,19 @@
+/* What the handlers of the API share. Made at start, read-only afterwards; its parts have locks of
+ * their own. Handlers find it in http_request.app. */
+#ifndef OLL_SERVER_APP_H
+#define OLL_SERVER_APP_H
+
+struct access;
+struct models;
+struct schedule;
+
+struct app {
+    const struct access *access;
+    struct models *models;
+    struct schedule *schedule;
+};
+
+/* The version of Ollama's API that is spoken here: clients gate features on it. */
+#define APP_API_VERSION "0.33.0"
+
+#endif

@@ -1,0 +1,101 @@
+#include "server/generation.h"
+
+#include "engine/base/clock.h"
+
+#include <string.h>
+
+/* How soon a handler that waits for the engine looks at its peer. */
+enum { POLL_MS = 25 };
+
+static bool is_over(void *arg)
+{
+    const struct http_request *req = arg;
+    return http_peer_gone(req) || http_stopping(req);
+}
+
+oll_status generation_load(struct generation *g, struct http_request *req,
+                           struct schedule *schedule, const struct served_model *model,
+                           const struct options *options, const int64_t *keep_alive_ns,
+                           struct oll_error *err)
+{
+    struct schedule_want want = {
+        .path = model->path,
+        .name = model->short_name,
+        .chat_template = model->stored.template_text,
+        .n_ctx_train = model->facts.context_length,
+        .num_ctx = options->num_ctx,
+        .num_batch = options->num_batch,
+        .num_thread = options->num_thread,
+        .set_keep_alive = keep_alive_ns != NULL,
+        .keep_alive_ns = keep_alive_ns ? *keep_alive_ns : 0,
+        .gone = is_over,
+        .gone_arg = req,
+    };
+    *g = (struct generation){.req = req, .schedule = schedule};
+    OLL_TRY(schedule_acquire(schedule, &want, &g->lease, err));
+    g->loaded_ns = oll_clock_ns();
+    return OLL_OK;
+}
+
+oll_status generation_submit(struct generation *g, const struct oll_request *ask,
+                             struct oll_error *err)
+{
+    OLL_TRY(oll_engine_submit(schedule_engine(g->lease), ask, &g->id, err));
+    g->submitted = true;
+    return OLL_OK;
+}
+
+/* Takes an ERROR event apart. */
+static oll_status fail_event(struct oll_event *event, struct oll_error *err)
+{
+    oll_status status = event->status != OLL_OK ? event->status : OLL_ERR_INTERNAL;
+    oll_error_set(err, status, "%s",
+                  event->text && *event->text ? event->text : oll_status_text(status));
+    oll_event_free(event);
+    return status;
+}
+
+oll_status generation_next(struct generation *g, struct oll_event *event, struct oll_error *err)
+{
+    struct oll_engine *engine = schedule_engine(g->lease);
+    for (;;) {
+        memset(event, 0, sizeof *event);
+        oll_status status = oll_engine_next(engine, g->id, POLL_MS, event);
+        if (status == OLL_OK)
+            return event->kind == OLL_EVENT_ERROR ? fail_event(event, err) : OLL_OK;
+        if (status != OLL_ERR_TIMEOUT)
+            return OLL_FAIL(err, OLL_ERR_INTERNAL,
+                            "model runner has unexpectedly stopped, this may be due to resource "
+                            "limitations or an internal error, check ollama server logs for "
+                            "details");
+        if (!is_over(g->req))
+            continue;
+        oll_engine_cancel(engine, g->id);
+        return OLL_FAIL(err, OLL_ERR_CANCELED,
+                        http_peer_gone(g->req) ? "request canceled"
+                                               : "the server is shutting down");
+    }
+}
+
+void generation_end(struct generation *g)
+{
+    if (g->submitted)
+        oll_engine_release(schedule_engine(g->lease), g->id);
+    schedule_release(g->lease);
+    *g = (struct generation){0};
+}
+
+int generation_http_status(oll_status status)
+{
+    switch (status) {
+    case OLL_ERR_ARG:
+    case OLL_ERR_LIMIT:
+    case OLL_ERR_UNSUPPORTED: return 400;
+    case OLL_ERR_DENIED: return 403;
+    case OLL_ERR_NOT_FOUND: return 404;
+    case OLL_ERR_CANCELED: return 499;
+    case OLL_ERR_BUSY: return 503;
+    case OLL_ERR_TIMEOUT: return 504;
+    default: return 500;
+    }
+}

@@ -1,0 +1,16 @@
+/* Handlers of Ollama's native API, one file per topic: ollama_info.c (/, version, tags),
+ * ollama_generate.c, ollama_chat.c, ollama_embed.c. Names of the API's JSON stand in these files
+ * and in ollama_request.c and ollama_reply.c alone. */
+#ifndef OLL_SERVER_OLLAMA_H
+#define OLL_SERVER_OLLAMA_H
+
+#include "server/http.h"
+
+void ollama_root(struct http_request *req);
+void ollama_version(struct http_request *req);
+void ollama_tags(struct http_request *req);
+void ollama_generate(struct http_request *req);
+void ollama_chat(struct http_request *req);
+void ollama_embed(struct http_request *req);
+
+#endif

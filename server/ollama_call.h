@@ -1,0 +1,90 @@
+/* What generate and chat have in common: finding the model, the checks before it is loaded, the
+ * load, and the collection of events into one reply or many lines. Each step that fails has
+ * answered the request when it returns false. */
+#ifndef OLL_SERVER_OLLAMA_CALL_H
+#define OLL_SERVER_OLLAMA_CALL_H
+
+#include "engine/base/json.h"
+#include "server/app.h"
+#include "server/generation.h"
+#include "server/ollama_request.h"
+
+/* Fields of a request that both have; decoded by their own tables. */
+struct ollama_fields {
+    const char *model;
+    const struct oll_json *format, *keep_alive, *options, *think;
+    bool stream, truncate, shift, logprobs, debug;
+    int64_t top_logprobs;
+};
+
+/* Rows of a decode table for a struct whose first member is `struct ollama_fields`. */
+#define OLLAMA_COMMON_FIELDS                                                                       \
+    {"model", DECODE_STRING, offsetof(struct ollama_fields, model), NULL},                         \
+        {"format", DECODE_ANY, offsetof(struct ollama_fields, format), NULL},                      \
+        {"keep_alive", DECODE_ANY, offsetof(struct ollama_fields, keep_alive), NULL},              \
+        {"options", DECODE_OBJECT, offsetof(struct ollama_fields, options), NULL},                 \
+        {"think", DECODE_ANY, offsetof(struct ollama_fields, think), NULL},                        \
+        {"stream", DECODE_BOOL, offsetof(struct ollama_fields, stream), NULL},                     \
+        {"truncate", DECODE_BOOL, offsetof(struct ollama_fields, truncate), NULL},                 \
+        {"shift", DECODE_BOOL, offsetof(struct ollama_fields, shift), NULL},                       \
+        {"logprobs", DECODE_BOOL, offsetof(struct ollama_fields, logprobs), NULL},                 \
+        {"top_logprobs", DECODE_INT, offsetof(struct ollama_fields, top_logprobs), NULL},          \
+    {                                                                                              \
+        "_debug_render_only", DECODE_BOOL, offsetof(struct ollama_fields, debug), NULL             \
+    }
+#define OLLAMA_FIELDS_DEFAULT {.model = "", .stream = true, .truncate = true, .shift = true}
+
+/* What has been collected and not been sent yet. */
+struct ollama_parts {
+    struct oll_strbuf text, thinking;
+    struct oll_strbuf logprobs, calls; /* elements of the arrays, as JSON */
+    struct oll_json_writer logprobs_writer, calls_writer;
+    uint32_t n_calls; /* of the whole reply */
+};
+
+struct ollama_call {
+    struct http_request *req;
+    const struct app *app;
+    const struct ollama_fields *fields;
+    struct served_model *model;
+    struct ollama_keep_alive keep_alive;
+    enum oll_think think;
+    struct options options;
+    struct generation generation;
+    struct ollama_parts parts;
+    uint32_t n_images;
+};
+
+bool ollama_call_refuse(struct ollama_call *call, int status, const char *fmt, ...)
+    OLL_PRINTF(3, 4);
+/* After decoding: ranges, keep_alive and think, in the order of the checks (rest-api 2.1, 2.2). */
+bool ollama_call_begin(struct ollama_call *call, struct http_request *req,
+                       const struct ollama_fields *fields);
+/* Finds the model by its name, which is not empty. */
+bool ollama_call_find(struct ollama_call *call);
+/* Whether this asks only for the model to be unloaded; then it is. */
+bool ollama_call_unloads(struct ollama_call *call, bool is_empty);
+/* Thinking and completion; `what` is the verb of the message: "generate", "chat". */
+bool ollama_call_check(struct ollama_call *call, const char *what);
+bool ollama_call_load(struct ollama_call *call);
+/* Fills what every request to the engine says. False with a bad format. */
+bool ollama_call_fill(struct ollama_call *call, struct oll_request *ask);
+
+/* Writes the object for what was collected; `done` is NULL but for the last one. */
+typedef void (*ollama_write_fn)(struct ollama_call *call, struct oll_json_writer *w,
+                                const struct oll_event *done);
+/* Runs the request and answers it: streamed line by line or whole. With `calls_last` tool calls
+ * wait for the last line and have no ids. */
+void ollama_call_run(struct ollama_call *call, const struct oll_request *ask, ollama_write_fn write,
+                     bool calls_last);
+/* Gives back what the call holds. */
+void ollama_call_end(struct ollama_call *call);
+
+/* "created_at" and the members that both dialects share. */
+void ollama_write_model(struct ollama_call *call, struct oll_json_writer *w);
+void ollama_write_done(struct oll_json_writer *w, const struct oll_event *done);
+void ollama_write_debug(struct ollama_call *call, struct oll_json_writer *w);
+/* The collected array under a key, when it is not empty. */
+void ollama_write_list(struct oll_json_writer *w, const char *key, const struct oll_strbuf *list);
+
+#endif

@@ -1,0 +1,255 @@
+#include "server/routes.h"
+
+#include "engine/base/strbuf.h"
+#include "server/access.h"
+#include "server/app.h"
+#include "server/ollama.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Methods in the order of the Allow header. */
+enum { HEAD = 1, GET = 2, POST = 4, DELETE = 8 };
+static const char *const method_names[] = {"HEAD", "GET", "POST", "DELETE"};
+enum { N_METHODS = sizeof method_names / sizeof method_names[0] };
+
+enum { BODY_JSON = 32 * 1024 * 1024 };
+
+struct route {
+    unsigned methods;
+    const char *pattern; /* a segment ":name" stands for any one segment */
+    http_handler handler;
+    bool quick;
+};
+
+static const struct route routes[] = {
+    {HEAD | GET, "/", ollama_root, true},
+    {HEAD | GET, "/api/version", ollama_version, true},
+    {HEAD | GET, "/api/tags", ollama_tags, false},
+    {POST, "/api/generate", ollama_generate, false},
+    {POST, "/api/chat", ollama_chat, false},
+    {POST, "/api/embed", ollama_embed, false},
+};
+enum { N_ROUTES = sizeof routes / sizeof routes[0] };
+
+/* ---- fixed replies ---- */
+
+struct fixed {
+    int status;
+    const char *content_type, *body;
+};
+
+static void reply_fixed(struct http_request *req)
+{
+    const struct fixed *fixed = req->plan_data;
+    http_reply_send(req, fixed->status, fixed->content_type, fixed->body, strlen(fixed->body));
+}
+
+static void plan_fixed(struct http_request *req, struct http_plan *plan, int status,
+                       const char *content_type, const char *body)
+{
+    static const struct fixed out_of_memory = {503, NULL, ""};
+    struct fixed *fixed = oll_arena_alloc(req->arena, 1, sizeof *fixed);
+    if (fixed)
+        *fixed = (struct fixed){status, content_type, body};
+    req->plan_data = fixed ? fixed : &out_of_memory;
+    *plan = (struct http_plan){.handler = reply_fixed, .body_limit = BODY_JSON, .quick = true};
+}
+
+/* ---- paths ---- */
+
+/* Whether a path fits a pattern; *param is the start of the segment that a ":name" stands for, NULL
+ * without one. */
+static bool path_fits(const char *pattern, const char *path, const char **param)
+{
+    *param = NULL;
+    while (*pattern && *path) {
+        if (*pattern == ':' && *path != '/') {
+            *param = path;
+            pattern += strcspn(pattern, "/");
+            path += strcspn(path, "/");
+        } else if (*pattern++ != *path++) {
+            return false;
+        }
+    }
+    return *pattern == *path;
+}
+
+/* Methods that a path serves. */
+static unsigned methods_of(const char *path)
+{
+    const char *param;
+    unsigned methods = 0;
+    for (int i = 0; i < N_ROUTES; i++)
+        if (path_fits(routes[i].pattern, path, &param))
+            methods |= routes[i].methods;
+    return methods;
+}
+
+static unsigned method_bit(const char *method)
+{
+    for (int i = 0; i < N_METHODS; i++)
+        if (strcmp(method, method_names[i]) == 0)
+            return 1u << i;
+    return 0;
+}
+
+static void add_allow(struct http_request *req, unsigned methods)
+{
+    char text[64] = "";
+    for (int i = 0; i < N_METHODS; i++)
+        if (methods & 1u << i) {
+            size_t n = strlen(text);
+            snprintf(text + n, sizeof text - n, "%s%s", n ? ", " : "", method_names[i]);
+        }
+    http_reply_header(req, "Allow", text);
+}
+
+/* ---- CORS ---- */
+
+/* Whether a page was served from where it calls. */
+static bool same_origin(const char *origin, const char *host)
+{
+    const char *rest = strncmp(origin, "http://", 7) == 0    ? origin + 7
+                       : strncmp(origin, "https://", 8) == 0 ? origin + 8
+                                                             : NULL;
+    return rest && host && strcmp(rest, host) == 0;
+}
+
+static const char allowed_headers[] =
+    "Authorization,Content-Type,User-Agent,Accept,X-Requested-With,Openai-Beta,X-Stainless-Arch,"
+    "X-Stainless-Async,X-Stainless-Custom-Poll-Interval,X-Stainless-Helper-Method,X-Stainless-Lang,"
+    "X-Stainless-Os,X-Stainless-Package-Version,X-Stainless-Poll-Helper,X-Stainless-Retry-Count,"
+    "X-Stainless-Runtime,X-Stainless-Runtime-Version,X-Stainless-Timeout";
+
+/* True when the request is answered by CORS alone. */
+static bool plan_cors(struct http_request *req, struct http_plan *plan, bool options)
+{
+    const struct access *access = ((const struct app *)req->app)->access;
+    const char *origin = http_request_header(req, "Origin");
+    bool any = access_any_origin(access);
+    if (!origin || !*origin || same_origin(origin, req->host))
+        return false;
+    if (!access_origin_allowed(access, origin)) {
+        plan_fixed(req, plan, 403, NULL, "");
+        return true;
+    }
+    if (options) {
+        http_reply_header(req, "Access-Control-Allow-Methods",
+                          "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS");
+        http_reply_header(req, "Access-Control-Allow-Headers", allowed_headers);
+        http_reply_header(req, "Access-Control-Max-Age", "43200");
+    }
+    http_reply_header(req, "Access-Control-Allow-Origin", any ? "*" : origin);
+    if (!any)
+        http_reply_header(req, "Vary", "Origin");
+    if (!any && options) {
+        http_reply_header(req, "Vary", "Access-Control-Request-Method");
+        http_reply_header(req, "Vary", "Access-Control-Request-Headers");
+    }
+    if (options)
+        plan_fixed(req, plan, 204, NULL, "");
+    return options;
+}
+
+/* True when the request is answered by the Host check alone. */
+static bool plan_host(struct http_request *req, struct http_plan *plan, bool options)
+{
+    const struct access *access = ((const struct app *)req->app)->access;
+    if (!req->on_loopback)
+        return false;
+    enum access_host found = access_check_host(access, req->host ? req->host : "");
+    if (found == ACCESS_HOST_REFUSED)
+        plan_fixed(req, plan, 403, NULL, "");
+    else if (found == ACCESS_HOST_NAME && options)
+        plan_fixed(req, plan, 204, NULL, "");
+    else
+        return false;
+    return true;
+}
+
+/* ---- redirects ---- */
+
+/* The path without repeated slashes. */
+static const char *clean_path(struct http_request *req)
+{
+    char *out = oll_arena_strdup(req->arena, req->path), *to = out;
+    for (const char *from = out; out && *from; from++)
+        if (*from != '/' || from[1] != '/')
+            *to++ = *from;
+    if (to)
+        *to = '\0';
+    return out;
+}
+
+/* The path with its last slash taken off, or put on. */
+static const char *other_slash(struct http_request *req)
+{
+    size_t n = strlen(req->path);
+    if (n > 1 && req->path[n - 1] == '/')
+        return oll_arena_strndup(req->arena, req->path, n - 1);
+    return oll_arena_printf(req->arena, "%s/", req->path);
+}
+
+static void plan_redirect(struct http_request *req, struct http_plan *plan, const char *path,
+                          int status)
+{
+    struct oll_strbuf location;
+    bool get = strcmp(req->method, "GET") == 0;
+    oll_strbuf_init(&location, 4 * HTTP_LINE_MAX);
+    for (const char *p = path; *p; p++) {
+        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
+                     (*p >= '0' && *p <= '9') || strchr("/-._~:@", *p);
+        oll_strbuf_printf(&location, plain ? "%c" : "%%%02X", (unsigned char)*p);
+    }
+    if (*req->query)
+        oll_strbuf_printf(&location, "?%s", req->query);
+    const char *text = oll_arena_strdup(req->arena, location.data);
+    oll_strbuf_free(&location);
+    if (!text) {
+        plan_fixed(req, plan, 503, NULL, "");
+        return;
+    }
+    http_reply_header(req, "Location", text);
+    /* What a query may hold of HTML's own characters is not repeated in the page. */
+    const char *page =
+        oll_arena_printf(req->arena, "<a href=\"%.*s\">%s</a>.\n\n", (int)strcspn(text, "?\"&<>"),
+                         text, status == 301 ? "Moved Permanently" : "Temporary Redirect");
+    plan_fixed(req, plan, status, get ? "text/html; charset=utf-8" : NULL, get && page ? page : "");
+}
+
+/* Unknown paths that another spelling of would serve this method. */
+static bool plan_near(struct http_request *req, struct http_plan *plan, unsigned method)
+{
+    const char *slash = other_slash(req), *clean = clean_path(req);
+    if (slash && (methods_of(slash) & method)) {
+        plan_redirect(req, plan, slash, method == GET ? 301 : 307);
+        return true;
+    }
+    if (clean && strcmp(clean, req->path) != 0 && (methods_of(clean) & method)) {
+        plan_redirect(req, plan, clean, 307);
+        return true;
+    }
+    return false;
+}
+
+/* ---- all together ---- */
+
+void routes_plan(struct http_request *req, struct http_plan *plan)
+{
+    unsigned methods = methods_of(req->path), method = method_bit(req->method);
+    bool options = strcmp(req->method, "OPTIONS") == 0;
+    if (methods && (options || !(methods & method)))
+        add_allow(req, methods);
+    if (plan_cors(req, plan, options) || plan_host(req, plan, options))
+        return;
+    for (int i = 0; i < N_ROUTES; i++)
+        if ((routes[i].methods & method) && path_fits(routes[i].pattern, req->path, &req->param)) {
+            *plan = (struct http_plan){routes[i].handler, BODY_JSON, routes[i].quick};
+            return;
+        }
+    if (methods)
+        plan_fixed(req, plan, 405, "text/plain", "405 method not allowed");
+    else if (!plan_near(req, plan, method))
+        plan_fixed(req, plan, 404, "text/plain", "404 page not found");
+}

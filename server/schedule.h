@@ -1,0 +1,62 @@
+/* Loaded models: who has which, what is loaded next, what goes when there is no room or nobody
+ * asks any more (rest-api 1.9, 3.2; cli-and-scheduler 8 to 12).
+ *
+ * A handler takes a lease on a model that is loaded as it wants, which may mean to wait for a load,
+ * or for others to finish with a model that must go first. Loads happen one at a time, in the order
+ * of asking. A model without leases stays for its keep-alive time and is then unloaded. Any thread
+ * may call. */
+#ifndef OLL_SERVER_SCHEDULE_H
+#define OLL_SERVER_SCHEDULE_H
+
+#include "engine/oll.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct schedule;
+struct lease;
+
+#define SCHEDULE_FOREVER INT64_MAX /* keep-alive without end */
+
+struct schedule_config {
+    int max_loaded;        /* models at once; 0: 3 */
+    int max_waiting;       /* requests that wait for a load; 0: 512 */
+    int64_t keep_alive_ns; /* of a model of which nobody says anything */
+    uint32_t n_ctx;        /* window of a model for which nobody names one; 0: 4096 */
+    uint32_t n_slots;      /* sequences of one model at once; 0: 1 */
+    int n_threads;         /* 0: the engine's choice */
+    enum oll_dtype kv_dtype;
+};
+
+oll_status schedule_new(const struct schedule_config *config, struct schedule **out,
+                        struct oll_error *err) OLL_MUST_USE;
+/* Unloads everything; all leases must have been given back. NULL is accepted. */
+void schedule_free(struct schedule *schedule);
+
+/* How a model is wanted. Strings are copied. */
+struct schedule_want {
+    const char *path;
+    const char *name;          /* for messages and lists */
+    const char *chat_template; /* NULL: the file's own */
+    uint64_t n_ctx_train;      /* what the model was trained for; 0: unknown */
+    int64_t num_ctx;           /* 0: not said */
+    int64_t num_batch;
+    int64_t num_thread;
+    bool set_keep_alive; /* the model takes `keep_alive_ns` from now on */
+    int64_t keep_alive_ns;
+    /* Asked while waiting, by the calling thread: true ends the wait with OLL_ERR_CANCELED. */
+    bool (*gone)(void *arg);
+    void *gone_arg;
+};
+
+/* OLL_ERR_BUSY: too many wait already. Other errors are the load's; their text names no path. */
+oll_status schedule_acquire(struct schedule *schedule, const struct schedule_want *want,
+                            struct lease **out, struct oll_error *err) OLL_MUST_USE;
+/* Gives a lease back; NULL is accepted. */
+void schedule_release(struct lease *lease);
+struct oll_engine *schedule_engine(const struct lease *lease);
+
+/* Unloads a file's model as soon as nobody uses it. Unknown paths are ignored. */
+void schedule_expire(struct schedule *schedule, const char *path);
+
+#endif
