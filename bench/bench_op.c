@@ -134,7 +134,7 @@ static uint32_t find_work(const struct cpu_matmul_kernels *k, const char *filter
         const struct cpu_expand *e = cpu_expand_of((enum oll_dtype)d);
         const struct cpu_matmul_row *row = k->row[d];
         if (!row)
-            row = e->block32 ? k->bytes32 : e->block256 ? k->bytes256 : NULL;
+            row = e->block32 ? k->bytes32 : e->block256 || e->row256 ? k->bytes256 : NULL;
         if (!row || (filter && !strstr(oll_dtype_name((uint32_t)d), filter)))
             continue;
         const enum cpu_act act = cpu_act_of((enum oll_dtype)d);

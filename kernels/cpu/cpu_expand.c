@@ -258,17 +258,48 @@ const struct cpu_expand *cpu_expand_of(enum oll_dtype dtype)
         [OLL_Q5_K] = {.block256 = expand_q5_k, .has_min = true},
         [OLL_Q6_K] = {.block256 = expand_q6_k},
         [OLL_IQ4_XS] = {.block256 = expand_iq4_xs},
-        [OLL_TQ1_0] = {.block256 = cpu_expand_tq1_0},
-        [OLL_TQ2_0] = {.block256 = cpu_expand_tq2_0},
-        [OLL_IQ2_XXS] = {.block256 = cpu_expand_iq2_xxs},
-        [OLL_IQ2_XS] = {.block256 = cpu_expand_iq2_xs},
-        [OLL_IQ2_S] = {.block256 = cpu_expand_iq2_s},
-        [OLL_IQ3_XXS] = {.block256 = cpu_expand_iq3_xxs},
-        [OLL_IQ3_S] = {.block256 = cpu_expand_iq3_s},
-        [OLL_IQ1_S] = {.block256 = cpu_expand_iq1_s},
-        [OLL_IQ1_M] = {.block256 = cpu_expand_iq1_m},
+        [OLL_TQ1_0] = {.row256 = cpu_expand_row_tq1_0},
+        [OLL_TQ2_0] = {.row256 = cpu_expand_row_tq2_0},
+        [OLL_IQ2_XXS] = {.row256 = cpu_expand_row_iq2_xxs},
+        [OLL_IQ2_XS] = {.row256 = cpu_expand_row_iq2_xs},
+        [OLL_IQ2_S] = {.row256 = cpu_expand_row_iq2_s},
+        [OLL_IQ3_XXS] = {.row256 = cpu_expand_row_iq3_xxs},
+        [OLL_IQ3_S] = {.row256 = cpu_expand_row_iq3_s},
+        [OLL_IQ1_S] = {.row256 = cpu_expand_row_iq1_s},
+        [OLL_IQ1_M] = {.row256 = cpu_expand_row_iq1_m},
     };
     return &table[dtype];
+}
+
+void cpu_interleave__scalar(const uint8_t *rows, size_t stride, uint32_t n_group,
+                            uint8_t q[][ROWS][4])
+{
+    for (uint32_t g = 0; g < n_group; g++)
+        for (uint32_t r = 0; r < ROWS; r++)
+            memcpy(q[g][r], rows + r * stride + 4 * g, 4);
+}
+
+void cpu_expand_block256(const struct cpu_tile *t, uint32_t b, cpu_interleave_fn interleave,
+                         struct cpu_block256 *out)
+{
+    const struct cpu_expand *e = cpu_expand_of(t->dtype);
+    if (e->block256) {
+        e->block256(t, b, out);
+        return;
+    }
+    const size_t at = (size_t)b * oll_dtype_info(t->dtype)->block_bytes;
+    struct cpu_row256 rows[ROWS];
+    for (uint32_t r = 0; r < ROWS; r++) {
+        if (r < t->n_rows)
+            e->row256(t->w + r * t->w_stride + at, &rows[r]);
+        else
+            memset(&rows[r], 0, sizeof rows[r]);
+        out->d[r] = rows[r].d;
+        for (int j = 0; j < 16; j++)
+            out->scale[j][r] = rows[r].scale[j];
+    }
+    no_mins(out);
+    interleave((const uint8_t *)rows[0].q, sizeof rows[0], 64, out->q);
 }
 
 size_t cpu_expanded_bytes(const struct cpu_expand *e, uint32_t n_in)
@@ -277,11 +308,11 @@ size_t cpu_expanded_bytes(const struct cpu_expand *e, uint32_t n_in)
                       : n_in / 256 * sizeof(struct cpu_block256);
 }
 
-void cpu_expand_panel(const struct cpu_tile *t, uint8_t *panel)
+void cpu_expand_panel(const struct cpu_tile *t, cpu_interleave_fn interleave, uint8_t *panel)
 {
     const struct cpu_expand *e = cpu_expand_of(t->dtype);
     for (uint32_t b = 0; e->block32 && b < t->n_in / 32; b++)
         e->block32(t, b, (struct cpu_block32 *)(void *)panel + b);
-    for (uint32_t b = 0; e->block256 && b < t->n_in / 256; b++)
-        e->block256(t, b, (struct cpu_block256 *)(void *)panel + b);
+    for (uint32_t b = 0; !e->block32 && b < t->n_in / 256; b++)
+        cpu_expand_block256(t, b, interleave, (struct cpu_block256 *)(void *)panel + b);
 }

@@ -24,36 +24,58 @@ struct cpu_block256 {
     uint8_t q[64][CPU_PANEL_ROWS][4];
 };
 
-/* Block b of the rows of a tile; rows beyond t->n_rows become zeros. */
-typedef void (*cpu_expand32_fn)(const struct cpu_tile *t, uint32_t b, struct cpu_block32 *out);
-typedef void (*cpu_expand256_fn)(const struct cpu_tile *t, uint32_t b, struct cpu_block256 *out);
-
-struct cpu_expand {
-    cpu_expand32_fn block32;   /* types with CPU_ACT_A32 */
-    cpu_expand256_fn block256; /* types with CPU_ACT_A256 */
-    bool has_m, has_min;       /* m, min are not all 0 */
-    bool two_scales;           /* d[0] and d[1] differ */
+/* One row of a block on its way there. */
+struct cpu_row256 {
+    float d;
+    int8_t scale[16];
+    uint64_t q[32]; /* 256 bytes + 128 */
 };
 
-/* Entry of a quantised type; both functions NULL where there is none. */
+/* q[g][r] = four bytes g of row r; rows `stride` bytes apart. Part of a level's table. */
+typedef void (*cpu_interleave_fn)(const uint8_t *rows, size_t stride, uint32_t n_group,
+                                  uint8_t q[][CPU_PANEL_ROWS][4]);
+
+struct cpu_expand {
+    /* Block b of the 16 rows of a tile; rows beyond t->n_rows become zeros. Types with
+     * CPU_ACT_A32, and panels with CPU_ACT_A256. */
+    void (*block32)(const struct cpu_tile *t, uint32_t b, struct cpu_block32 *out);
+    void (*block256)(const struct cpu_tile *t, uint32_t b, struct cpu_block256 *out);
+    /* One block of one row: types with CPU_ACT_A256 that stay as the file has them. */
+    void (*row256)(const void *block, struct cpu_row256 *out);
+    bool has_m, has_min; /* m, min are not all 0 */
+    bool two_scales;     /* d[0] and d[1] differ */
+};
+
+/* Entry of a quantised type; no function is set where there is none. */
 const struct cpu_expand *cpu_expand_of(enum oll_dtype dtype);
+
+/* Any type with CPU_ACT_A256. */
+void cpu_expand_block256(const struct cpu_tile *t, uint32_t b, cpu_interleave_fn interleave,
+                         struct cpu_block256 *out);
+
+void cpu_interleave__scalar(const uint8_t *rows, size_t stride, uint32_t n_group,
+                            uint8_t q[][CPU_PANEL_ROWS][4]);
+void cpu_interleave__avx2(const uint8_t *rows, size_t stride, uint32_t n_group,
+                          uint8_t q[][CPU_PANEL_ROWS][4]);
+void cpu_interleave__avx512(const uint8_t *rows, size_t stride, uint32_t n_group,
+                            uint8_t q[][CPU_PANEL_ROWS][4]);
 
 /* Bytes of 16 rows of n_in weights, expanded. */
 size_t cpu_expanded_bytes(const struct cpu_expand *e, uint32_t n_in);
 /* All blocks of the rows of a tile, one after the other: a panel for the kernels of bytes. */
-void cpu_expand_panel(const struct cpu_tile *t, uint8_t *panel);
+void cpu_expand_panel(const struct cpu_tile *t, cpu_interleave_fn interleave, uint8_t *panel);
 
 /* cpu_expand_rows.c: types that stay as the file has them. */
 void cpu_expand_q1_0(const struct cpu_tile *t, uint32_t b, struct cpu_block32 *out);
 void cpu_expand_q2_0(const struct cpu_tile *t, uint32_t b, struct cpu_block32 *out);
-void cpu_expand_tq1_0(const struct cpu_tile *t, uint32_t b, struct cpu_block256 *out);
-void cpu_expand_tq2_0(const struct cpu_tile *t, uint32_t b, struct cpu_block256 *out);
-void cpu_expand_iq2_xxs(const struct cpu_tile *t, uint32_t b, struct cpu_block256 *out);
-void cpu_expand_iq2_xs(const struct cpu_tile *t, uint32_t b, struct cpu_block256 *out);
-void cpu_expand_iq2_s(const struct cpu_tile *t, uint32_t b, struct cpu_block256 *out);
-void cpu_expand_iq3_xxs(const struct cpu_tile *t, uint32_t b, struct cpu_block256 *out);
-void cpu_expand_iq3_s(const struct cpu_tile *t, uint32_t b, struct cpu_block256 *out);
-void cpu_expand_iq1_s(const struct cpu_tile *t, uint32_t b, struct cpu_block256 *out);
-void cpu_expand_iq1_m(const struct cpu_tile *t, uint32_t b, struct cpu_block256 *out);
+void cpu_expand_row_tq1_0(const void *block, struct cpu_row256 *out);
+void cpu_expand_row_tq2_0(const void *block, struct cpu_row256 *out);
+void cpu_expand_row_iq2_xxs(const void *block, struct cpu_row256 *out);
+void cpu_expand_row_iq2_xs(const void *block, struct cpu_row256 *out);
+void cpu_expand_row_iq2_s(const void *block, struct cpu_row256 *out);
+void cpu_expand_row_iq3_xxs(const void *block, struct cpu_row256 *out);
+void cpu_expand_row_iq3_s(const void *block, struct cpu_row256 *out);
+void cpu_expand_row_iq1_s(const void *block, struct cpu_row256 *out);
+void cpu_expand_row_iq1_m(const void *block, struct cpu_row256 *out);
 
 #endif

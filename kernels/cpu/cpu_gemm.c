@@ -131,7 +131,7 @@ static struct operand operand_of(const struct cpu_gemm *g, const struct cpu_weig
                                       .n_in = w->base.n_in,
                                       .n_rows = o.n_rows,
                                       .dtype = o.dtype};
-        cpu_expand_panel(&rows, expanded);
+        cpu_expand_panel(&rows, k->interleave, expanded);
         o.row = cpu_act_of(o.dtype) == CPU_ACT_A32 ? k->bytes32 : k->bytes256;
         o.w = expanded;
     }

@@ -98,6 +98,8 @@ struct cpu_matmul_kernels {
     /* For types whose row is NULL, which the driver expands first (cpu_expand.h): blocks of 32 and
      * of 256. */
     const struct cpu_matmul_row *bytes32, *bytes256;
+    void (*interleave)(const uint8_t *rows, size_t stride, uint32_t n_group,
+                       uint8_t q[][CPU_PANEL_ROWS][4]);
 };
 
 extern const struct cpu_matmul_kernels cpu_matmul_scalar;

@@ -58,7 +58,7 @@ static void tile_a256(const struct cpu_tile *t, const struct cpu_expand *expand)
     memset(t->c, 0, sizeof(float) * ROWS * n_tokens);
     for (uint32_t b = 0; b < t->n_in / 256; b++) {
         struct cpu_block256 block;
-        expand->block256(t, b, &block);
+        cpu_expand_block256(t, b, cpu_interleave__scalar, &block);
         const int8_t *a = (const int8_t *)t->a + (size_t)b * 256 * n_tokens;
         const union cpu_word *words = t->words + (size_t)b * A256_WORDS * n_tokens;
         for (uint32_t i = 0; i < n_tokens; i++) {
@@ -151,6 +151,7 @@ static const struct cpu_matmul_row row_bf16 = {.name = "bf16_16xn__scalar",
 
 const struct cpu_matmul_kernels cpu_matmul_scalar = {
     .name = "scalar",
+    .interleave = cpu_interleave__scalar,
     .tiling = {{CPU_TILE_TOKENS, 0}, {CPU_TILE_TOKENS, 0}, {CPU_TILE_TOKENS, 0}},
     .quantize = {cpu_quantize_f32__scalar, cpu_quantize_a32__scalar, cpu_quantize_a256__scalar},
     .row = {[OLL_F32] = &row_f32,   [OLL_F16] = &row_f16,  [OLL_BF16] = &row_bf16,

@@ -1,5 +1,6 @@
 /* The tables of the x86 levels. A level takes the rows of the levels below it where it has none of
  * its own. */
+#include "kernels/cpu/cpu_expand.h"
 #include "kernels/cpu/cpu_quantize_act.h"
 #include "kernels/cpu/x86/matmul_levels.h"
 
@@ -16,6 +17,7 @@ const struct cpu_matmul_kernels cpu_matmul_avx512vnni = {
     .bytes32 = &cpu_matmul_bytes32__avx512vnni,
     .bytes256 = &cpu_matmul_bytes256__avx512vnni,
     .tiling = {{8, 6}, {8, 6}, {8, 6}},
+    .interleave = cpu_interleave__avx512,
     .quantize = QUANTIZE(avx512),
     .row = {CPU_MATMUL_SMALL_LIST(ROW_AVX512VNNI) CPU_MATMUL_K_LIST(ROW_AVX512VNNI)
                 CPU_MATMUL_FLOAT_LIST(ROW_AVX512)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
@@ -26,6 +28,7 @@ const struct cpu_matmul_kernels cpu_matmul_avx512 = {
     .bytes32 = &cpu_matmul_bytes32__avx2,
     .bytes256 = &cpu_matmul_bytes256__avx2,
     .tiling = {{8, 6}, {4, 0}, {4, 0}},
+    .interleave = cpu_interleave__avx512,
     .quantize = QUANTIZE(avx512),
     .row = {CPU_MATMUL_SMALL_LIST(ROW_AVX2) CPU_MATMUL_K_LIST(ROW_AVX2)
                 CPU_MATMUL_FLOAT_LIST(ROW_AVX512)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
@@ -36,6 +39,7 @@ const struct cpu_matmul_kernels cpu_matmul_avxvnni = {
     .bytes32 = &cpu_matmul_bytes32__avxvnni,
     .bytes256 = &cpu_matmul_bytes256__avxvnni,
     .tiling = {{6, 0}, {6, 0}, {6, 0}},
+    .interleave = cpu_interleave__avx2,
     .quantize = QUANTIZE(avx2),
     .row = {CPU_MATMUL_SMALL_LIST(ROW_AVXVNNI) CPU_MATMUL_K_LIST(ROW_AVXVNNI)
                 CPU_MATMUL_FLOAT_LIST(ROW_AVX2)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
@@ -46,6 +50,7 @@ const struct cpu_matmul_kernels cpu_matmul_avx2 = {
     .bytes32 = &cpu_matmul_bytes32__avx2,
     .bytes256 = &cpu_matmul_bytes256__avx2,
     .tiling = {{6, 0}, {4, 0}, {4, 0}},
+    .interleave = cpu_interleave__avx2,
     .quantize = QUANTIZE(avx2),
     .row = {CPU_MATMUL_SMALL_LIST(ROW_AVX2) CPU_MATMUL_K_LIST(ROW_AVX2)
                 CPU_MATMUL_FLOAT_LIST(ROW_AVX2)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},

@@ -1,5 +1,6 @@
-/* AVX2: activations laid out for the tiles, equal to the plain C version to the bit. As
- * quantize_avx512.c, with vectors of 8. */
+/* AVX2: activations laid out for the tiles, and rows of weights interleaved to a panel, equal to
+ * the plain C versions to the bit. As quantize_avx512.c, with vectors of 8. */
+#include "kernels/cpu/cpu_expand.h"
 #include "kernels/cpu/cpu_quantize_act.h"
 
 #include <immintrin.h>
@@ -142,4 +143,44 @@ void cpu_quantize_a256__avx2(const float *const *x, uint32_t n_tokens, uint32_t 
             spread(dst + ((size_t)b * 256 * n_tokens + t * 4), q, 64, n_tokens);
         }
     }
+}
+
+/* An 8 x 8 transposition of words. */
+static inline void transpose8(__m256i v[8])
+{
+    __m256i t[8];
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_epi32(v[i], v[i + 1]);
+        t[i + 1] = _mm256_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        for (int j = 0; j < 2; j++) {
+            v[i + 2 * j] = _mm256_unpacklo_epi64(t[i + j], t[i + j + 2]);
+            v[i + 2 * j + 1] = _mm256_unpackhi_epi64(t[i + j], t[i + j + 2]);
+        }
+    }
+    for (int c = 0; c < 4; c++) {
+        t[c] = _mm256_permute2x128_si256(v[c], v[4 + c], 0x20);
+        t[4 + c] = _mm256_permute2x128_si256(v[c], v[4 + c], 0x31);
+    }
+    for (int i = 0; i < 8; i++)
+        v[i] = t[i];
+}
+
+void cpu_interleave__avx2(const uint8_t *rows, size_t stride, uint32_t n_group,
+                          uint8_t q[][CPU_PANEL_ROWS][4])
+{
+    uint32_t g = 0;
+    for (; g + 8 <= n_group; g += 8) {
+        for (int h = 0; h < 16; h += 8) {
+            __m256i v[8];
+            for (int r = 0; r < 8; r++)
+                v[r] = _mm256_loadu_si256((const void *)(rows + (size_t)(h + r) * stride + 4 * g));
+            transpose8(v);
+            for (int i = 0; i < 8; i++)
+                _mm256_storeu_si256((void *)q[g + (uint32_t)i][h], v[i]);
+        }
+    }
+    if (g < n_group)
+        cpu_interleave__scalar(rows + 4 * g, stride, n_group - g, q + g);
 }

@@ -1,8 +1,10 @@
-/* AVX-512: activations laid out for the tiles, equal to the plain C version to the bit.
+/* AVX-512: activations laid out for the tiles, and rows of weights interleaved to a panel, equal to
+ * the plain C versions to the bit.
  *
  * A block of 32 is two vectors, one of 256 sixteen. The largest magnitude is found on the bits as
  * integers (NaN is the largest); quants are packed to bytes and spread over the tile as words of
  * four. Limit: the horizontal maximum of A32, the spreading where several tokens share a tile. */
+#include "kernels/cpu/cpu_expand.h"
 #include "kernels/cpu/cpu_quantize_act.h"
 
 #include <immintrin.h>
@@ -120,4 +122,49 @@ void cpu_quantize_a256__avx512(const float *const *x, uint32_t n_tokens, uint32_
             spread(dst + ((size_t)b * 256 * n_tokens + t * 4), q, 64, n_tokens);
         }
     }
+}
+
+/* A 16 x 16 transposition of words, in four steps that double the run of one row. */
+static inline void transpose16(__m512i v[16])
+{
+    __m512i t[16];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+        t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        for (int j = 0; j < 2; j++) {
+            v[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + j + 2]);
+            v[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + j + 2]);
+        }
+    }
+    /* Lane l of v[4a + c] holds word 4l + c of rows 4a .. 4a + 3. */
+    for (int c = 0; c < 4; c++) {
+        const __m512i even01 = _mm512_shuffle_i32x4(v[c], v[4 + c], 0x88);
+        const __m512i odd01 = _mm512_shuffle_i32x4(v[c], v[4 + c], 0xdd);
+        const __m512i even23 = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0x88);
+        const __m512i odd23 = _mm512_shuffle_i32x4(v[8 + c], v[12 + c], 0xdd);
+        t[c] = _mm512_shuffle_i32x4(even01, even23, 0x88);
+        t[8 + c] = _mm512_shuffle_i32x4(even01, even23, 0xdd);
+        t[4 + c] = _mm512_shuffle_i32x4(odd01, odd23, 0x88);
+        t[12 + c] = _mm512_shuffle_i32x4(odd01, odd23, 0xdd);
+    }
+    for (int i = 0; i < 16; i++)
+        v[i] = t[i];
+}
+
+void cpu_interleave__avx512(const uint8_t *rows, size_t stride, uint32_t n_group,
+                            uint8_t q[][CPU_PANEL_ROWS][4])
+{
+    uint32_t g = 0;
+    for (; g + 16 <= n_group; g += 16) {
+        __m512i v[16];
+        for (int r = 0; r < 16; r++)
+            v[r] = _mm512_loadu_si512(rows + (size_t)r * stride + 4 * g);
+        transpose16(v);
+        for (int i = 0; i < 16; i++)
+            _mm512_storeu_si512(q[g + (uint32_t)i], v[i]);
+    }
+    if (g < n_group)
+        cpu_interleave__scalar(rows + 4 * g, stride, n_group - g, q + g);
 }

@@ -104,14 +104,14 @@ static void pack_panel(struct operands *o, const struct cpu_panel *p, int h)
     p->pack(rows, o->n_in, o->panels + (size_t)h * o->panel_bytes);
 }
 
-static void expand_panel(struct operands *o, int h)
+static void expand_panel(struct operands *o, const struct cpu_matmul_kernels *k, int h)
 {
     const struct cpu_tile rows = {.w = o->source + (size_t)(16 * h) * o->row_bytes,
                                   .w_stride = o->row_bytes,
                                   .n_in = o->n_in,
                                   .n_rows = ROWS,
                                   .dtype = o->dtype};
-    cpu_expand_panel(&rows, o->panels + (size_t)h * o->panel_bytes);
+    cpu_expand_panel(&rows, k->interleave, o->panels + (size_t)h * o->panel_bytes);
 }
 
 /* Weights as the kernels of a level want them. */
@@ -135,7 +135,7 @@ static void operands_new(struct operands *o, const struct cpu_matmul_kernels *k,
         if (p)
             pack_panel(o, p, h);
         else if (expanded)
-            expand_panel(o, h);
+            expand_panel(o, k, h);
     }
     for (int t = 0; t < CPU_TILE_TOKENS; t++)
         for (uint32_t i = 0; i < n_in; i++)
@@ -218,7 +218,7 @@ static void exact(const struct operands *o, uint32_t t, double y[32], double bou
 static const struct cpu_matmul_row *row_of(const struct cpu_matmul_kernels *k, enum oll_dtype dtype)
 {
     const struct cpu_expand *e = cpu_expand_of(dtype);
-    if (k->row[dtype] || (!e->block32 && !e->block256))
+    if (k->row[dtype] || (!e->block32 && !e->block256 && !e->row256))
         return k->row[dtype];
     return e->block32 ? k->bytes32 : k->bytes256;
 }
