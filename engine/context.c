@@ -54,18 +54,20 @@ static oll_status choose_size(const struct oll_model *m, const struct oll_contex
     if (params->n_seq == 0 || params->n_seq > SEQ_MAX)
         return OLL_FAIL(err, OLL_ERR_ARG, "%u sequences; 1 to %d are possible", params->n_seq,
                         SEQ_MAX);
-    if (params->n_ubatch > UBATCH_MAX)
-        return OLL_FAIL(err, OLL_ERR_ARG, "passes of %u tokens; at most %d are possible",
-                        params->n_ubatch, UBATCH_MAX);
     if (params->kv_dtype != OLL_F16 && params->kv_dtype != OLL_F32 && params->kv_dtype != OLL_Q8_0)
         return OLL_FAIL(err, OLL_ERR_ARG, "a kv cache of %s; F16, F32 and Q8_0 are possible",
                         oll_dtype_name((uint32_t)params->kv_dtype));
     uint64_t n_all = (uint64_t)n_ctx * params->n_seq;
     uint32_t n_ubatch = params->n_ubatch ? params->n_ubatch : DEFAULT_UBATCH;
+    if (n_ubatch > UBATCH_MAX)
+        n_ubatch = UBATCH_MAX;
     if (n_ubatch > n_all)
         n_ubatch = (uint32_t)n_all;
     if (model_is_encoder(m))
         n_ubatch = n_ctx;
+    if (n_ubatch > UBATCH_MAX)
+        return OLL_FAIL(err, OLL_ERR_LIMIT, "an encoder of %u tokens; at most %d are possible",
+                        n_ctx, UBATCH_MAX);
     *out = (struct kv_params){
         .n_ctx = n_ctx, .n_seq = params->n_seq, .n_ubatch = n_ubatch, .dtype = params->kv_dtype};
     return OLL_OK;

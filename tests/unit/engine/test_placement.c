@@ -1,22 +1,22 @@
 #include "engine/placement.h"
 #include "tests/testing.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Devices of the layers as digits, or the error. */
 static const char *parse(const char *text, uint32_t n_layer)
 {
-    static char out[OLL_ERROR_TEXT_MAX + 64];
+    static char out[OLL_ERROR_TEXT_MAX];
     struct placement p = {0};
     struct oll_error err = {0};
-    if (placement_parse(text, n_layer, &p, &err) != OLL_OK)
-        return strcpy(out, oll_error_text(&err));
     size_t n = 0;
-    for (int i = 0; i < p.n_device; i++) {
-        strcpy(out + n, p.names[i]);
-        n += strlen(p.names[i]);
-        out[n++] = ' ';
+    if (placement_parse(text, n_layer, &p, &err) != OLL_OK) {
+        snprintf(out, sizeof out, "%s", oll_error_text(&err));
+        return out;
     }
+    for (int i = 0; i < p.n_device; i++)
+        n += (size_t)snprintf(out + n, sizeof out - n, "%s ", p.names[i]);
     for (uint32_t il = 0; il < n_layer; il++)
         out[n++] = (char)('0' + p.layer_device[il]);
     out[n] = '\0';
