@@ -1,3 +1,5 @@
 /* AVX2: tiles of the formats without quantisation. */
 #define MM_LEVEL avx2
-#include "kernels/cpu/x86/matmul_float.h"
+#include "kernels/cpu/x86/tile_vec_x86.h"
+
+#include "kernels/cpu/tile_float.h"

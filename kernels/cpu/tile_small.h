@@ -9,7 +9,7 @@
  * pipes, 8 products and 2 scalings per 32 weights: 80 % of the vpdpbusd rate. One token is limited
  * by memory. */
 #include "kernels/cpu/cpu_expand.h"
-#include "kernels/cpu/x86/matmul_vec.h"
+#include "kernels/cpu/tile.h"
 #include "kernels/quant_grids.h"
 
 enum small {
@@ -38,11 +38,10 @@ struct small_block {
 MM_INLINE vi small_table(const enum small format)
 {
     if (format == SMALL_IQ4_NL)
-        return MM_IS(avx2) ? vi_table(quant_values_iq4nl)
-                           : MM(sub_epi8)(vi_table(quant_values_iq4nl), MM(set1_epi8)(-128));
+        return mm_table(quant_values_iq4nl, MM_SIGNED ? 0 : 128);
     if (format == SMALL_MXFP4)
-        return MM(add_epi8)(vi_table(quant_values_fp4), MM(set1_epi8)(12));
-    return MM(set1_epi8)(0);
+        return mm_table(quant_values_fp4, 12);
+    return vi_set8(0);
 }
 
 /* Offsets of block b: its scales, its lines. */
@@ -78,7 +77,7 @@ MM_INLINE void small_pair(const enum small format, const uint8_t *line, vi table
 {
     const vi v = vi_load(line + g * CPU_LINE);
     if (small_is_bytes(format)) {
-        const vi flip = MM(set1_epi8)(MM_IS(avx2) ? -128 : 0);
+        const vi flip = vi_set8(MM_SIGNED ? -128 : 0);
         *low_group = vi_xor(v, flip);
         *high_group = vi_xor(vi_load(line + (g + 4) * CPU_LINE), flip);
         return;
@@ -87,22 +86,18 @@ MM_INLINE void small_pair(const enum small format, const uint8_t *line, vi table
     if (format == SMALL_Q5_0 || format == SMALL_Q5_1)
         mm_fifth_bits(high, g, low_group, high_group);
     if (format == SMALL_IQ4_NL || format == SMALL_MXFP4) {
-        *low_group = MM(shuffle_epi8)(table, *low_group);
-        *high_group = MM(shuffle_epi8)(table, *high_group);
+        *low_group = vi_lookup(table, *low_group);
+        *high_group = vi_lookup(table, *high_group);
     }
 }
 
 /* 2^(e - 128), subnormal for e < 2. */
 MM_INLINE vf small_mxfp4_scale(const uint8_t *head)
 {
-    const vi e = vi_from_u8(bytes_load(head)), one = MM(set1_epi32)(1);
-    const vi normal = MM(slli_epi32)(MM(sub_epi32)(e, one), 23);
-    const vi tiny = MM(sllv_epi32)(MM(set1_epi32)(0x00200000), e);
-#if MM_IS(avx512vnni)
-    return MM(castsi512_ps)(_mm512_mask_mov_epi32(tiny, _mm512_cmpgt_epi32_mask(e, one), normal));
-#else
-    return MM(castsi256_ps)(_mm256_blendv_epi8(tiny, normal, _mm256_cmpgt_epi32(e, one)));
-#endif
+    const vi e = vi_from_u8(vb_load(head)), one = vi_set32(1);
+    const vi normal = vi_shl32(vi_sub32(e, one), 23);
+    const vi tiny = vi_shlv32(vi_set32(0x00200000), e);
+    return vf_from_bits(vi_select_gt(e, one, normal, tiny));
 }
 
 MM_INLINE vf small_scale(const enum small format, const uint8_t *head, int v, size_t stride)
@@ -110,11 +105,9 @@ MM_INLINE vf small_scale(const enum small format, const uint8_t *head, int v, si
     if (format == SMALL_MXFP4)
         return small_mxfp4_scale(head + mm_bytes(v, stride));
     if (format == SMALL_BYTES)
-        return MM(loadu_ps)((const void *)(head + mm_line(v, stride)));
+        return vf_load((const void *)(head + mm_line(v, stride)));
     return vf_from_f16(head + mm_f16(v, stride));
 }
-
-#if !MM_IS(avx2)
 
 /* Start of the sums: minus the offset of the stored weights times the sum of the activations. */
 MM_INLINE vi small_start(const enum small format, const union cpu_word *sum8)
@@ -122,14 +115,16 @@ MM_INLINE vi small_start(const enum small format, const union cpu_word *sum8)
     const vi s = vi_word(sum8);
     switch (format) {
     case SMALL_Q4_0: return s;
-    case SMALL_Q5_0: return MM(slli_epi32)(s, 1);
+    case SMALL_Q5_0: return vi_shl32(s, 1);
     case SMALL_Q8_0:
     case SMALL_BYTES:
-    case SMALL_IQ4_NL: return MM(slli_epi32)(s, 4);
-    case SMALL_MXFP4: return MM(add_epi32)(s, MM(srai_epi32)(s, 1));
-    default: return MM(set1_epi32)(0);
+    case SMALL_IQ4_NL: return MM_SIGNED ? vi_set32(0) : vi_shl32(s, 4);
+    case SMALL_MXFP4: return vi_add32(s, vi_sar32(s, 1));
+    default: return vi_set32(0);
     }
 }
+
+#if !MM_CHAINS
 
 /* z = integer products of one block. */
 MM_INLINE void small_products(const enum small format, const struct small_block *b,
@@ -170,22 +165,11 @@ MM_INLINE int small_chain(const enum small format)
     }
 }
 
-MM_INLINE vi small_start(const enum small format, const union cpu_word *sum8)
-{
-    const vi s = vi_word(sum8);
-    switch (format) {
-    case SMALL_Q4_0: return s;
-    case SMALL_Q5_0: return MM(slli_epi32)(s, 1);
-    case SMALL_MXFP4: return MM(add_epi32)(s, MM(srai_epi32)(s, 1));
-    default: return MM(set1_epi32)(0);
-    }
-}
-
 MM_INLINE void small_products(const enum small format, const struct small_block *b,
                               vi z[MM_MAX_V][MM_MAX_T], const int v0, const int RV, const int T)
 {
     const int chain = small_chain(format);
-    const vi one = MM(set1_epi16)(1);
+    const vi one = vi_set16(1);
     vi low[MM_MAX_V], up[MM_MAX_V], s[MM_MAX_V][MM_MAX_T];
     MM_EACH_T
     {
@@ -211,9 +195,8 @@ MM_INLINE void small_products(const enum small format, const struct small_block 
                     z[r][t] = vi_dot16(z[r][t], vi_signed_pairs(up[r], y4), one);
                     continue;
                 }
-                const vi p =
-                    MM(add_epi16)(MM(maddubs_epi16)(low[r], y), MM(maddubs_epi16)(up[r], y4));
-                s[r][t] = first ? p : MM(add_epi16)(s[r][t], p);
+                const vi p = vi_add16(vi_madd8(low[r], y), vi_madd8(up[r], y4));
+                s[r][t] = first ? p : vi_add16(s[r][t], p);
                 MM_PIN(s[r][t]);
                 if (last)
                     z[r][t] = vi_dot16(z[r][t], s[r][t], one);
@@ -232,7 +215,7 @@ MM_INLINE void small_panel(const enum small format, const struct cpu_tile *tile,
     struct small_block b = {.a = tile->a, .words = tile->words, .stride = tile->w_stride};
     vf f[MM_MAX_V][MM_MAX_T];
     b.table = small_table(format);
-    MM_EACH_T MM_EACH_R f[r][t] = MM(setzero_ps)();
+    MM_EACH_T MM_EACH_R f[r][t] = vf_zero();
     for (uint32_t i = 0; i < tile->n_in / 32; i++, b.a += 32 * T, b.words += A32_WORDS * T) {
         const uint8_t *head = tile->w + small_head(format, i);
         vi z[MM_MAX_V][MM_MAX_T];
@@ -246,15 +229,14 @@ MM_INLINE void small_panel(const enum small format, const struct cpu_tile *tile,
         MM_EACH_T
         {
             const vf s = vf_word(&b.words[A32_SCALE * T + t]);
-            MM_EACH_R f[r][t] =
-                MM(fmadd_ps)(MM(cvtepi32_ps)(z[r][t]), MM(mul_ps)(d[r], s), f[r][t]);
+            MM_EACH_R f[r][t] = vf_fma(vf_from_i32(z[r][t]), vf_mul(d[r], s), f[r][t]);
         }
         if (has_m) {
             MM_EACH_R d[r] = vf_from_f16(head + 32 + mm_f16(v0 + r, b.stride));
             MM_EACH_T
             {
                 const vf sum = vf_word(&b.words[A32_SUM * T + t]);
-                MM_EACH_R f[r][t] = MM(fmadd_ps)(d[r], sum, f[r][t]);
+                MM_EACH_R f[r][t] = vf_fma(d[r], sum, f[r][t]);
             }
         }
     }
@@ -267,7 +249,7 @@ MM_INLINE void small_panel(const enum small format, const struct cpu_tile *tile,
     {                                                                                              \
         small_panel(format, tile, 0, RV, T, rows);                                                 \
         if (halves == 2)                                                                           \
-            small_panel(format, tile, 1, RV, T, rows);                                             \
+            small_panel(format, tile, RV, RV, T, rows);                                            \
     }                                                                                              \
     MM_ROW(fn)
 

@@ -1,9 +1,9 @@
 /* Scales and mins of the super-block formats, unpacked once per block of 256 and panel to bytes
  * that the tile then widens as it needs them (layouts: cpu_panel.h). */
-#ifndef OLL_KERNELS_CPU_X86_MATMUL_K_SCALES_H
-#define OLL_KERNELS_CPU_X86_MATMUL_K_SCALES_H
+#ifndef OLL_KERNELS_CPU_TILE_K_SCALES_H
+#define OLL_KERNELS_CPU_TILE_K_SCALES_H
 
-#include "kernels/cpu/x86/matmul_vec.h"
+#include "kernels/cpu/tile.h"
 
 /* K_BYTES: struct cpu_block256, any type expanded to signed bytes. */
 enum k_format { K_Q2, K_Q3, K_Q4, K_Q5, K_Q6, K_IQ4, K_BYTES };
@@ -15,21 +15,19 @@ struct k_scales {
     uint8_t min[4 * CPU_LINE];
 };
 
-enum { MM_BYTES = MM_LANES * 4 };
-
 /* Lines 1-3 of Q4_K and Q5_K. */
 MM_INLINE void k_unpack_q4(const uint8_t *sub, struct k_scales *s)
 {
-    const vi low = MM(set1_epi8)(15), high = MM(set1_epi8)(0x30);
+    const vi low = vi_set8(15), high = vi_set8(0x30);
     MM_UNROLL for (int i = 0; i < CPU_LINE; i += MM_BYTES)
     {
         const vi a = vi_load(sub + CPU_LINE + i), b = vi_load(sub + 2 * CPU_LINE + i);
         const vi h = vi_load(sub + 3 * CPU_LINE + i);
-        const vi a4 = MM(srli_epi16)(a, 4), b4 = MM(srli_epi16)(b, 4);
-        vi_store(s->scale + i, vi_or_and(vi_and(a, low), MM(slli_epi16)(h, 4), high));
+        const vi a4 = vi_shr16(a, 4), b4 = vi_shr16(b, 4);
+        vi_store(s->scale + i, vi_or_and(vi_and(a, low), vi_shl16(h, 4), high));
         vi_store(s->scale + CPU_LINE + i, vi_or_and(vi_and(b, low), h, high));
-        vi_store(s->min + i, vi_or_and(vi_and(a4, low), MM(slli_epi16)(h, 2), high));
-        vi_store(s->min + CPU_LINE + i, vi_or_and(vi_and(b4, low), MM(srli_epi16)(h, 2), high));
+        vi_store(s->min + i, vi_or_and(vi_and(a4, low), vi_shl16(h, 2), high));
+        vi_store(s->min + CPU_LINE + i, vi_or_and(vi_and(b4, low), vi_shr16(h, 2), high));
     }
 }
 
@@ -48,36 +46,19 @@ MM_INLINE void k_unpack_q2(const uint8_t *sub, struct k_scales *s)
 /* Lines 0-2 of Q3_K. */
 MM_INLINE void k_unpack_q3(const uint8_t *sub, struct k_scales *s)
 {
-    const vi high = MM(set1_epi8)(0x30), offset = MM(set1_epi8)(32);
+    const vi high = vi_set8(0x30), offset = vi_set8(32);
     MM_UNROLL for (int i = 0; i < CPU_LINE; i += MM_BYTES)
     {
         const vi h = vi_load(sub + 2 * CPU_LINE + i);
         vi q[4];
         mm_nibbles(vi_load(sub + i), &q[0], &q[1]);
         mm_nibbles(vi_load(sub + CPU_LINE + i), &q[2], &q[3]);
-        q[0] = vi_or_and(q[0], MM(slli_epi16)(h, 4), high);
-        q[1] = vi_or_and(q[1], MM(slli_epi16)(h, 2), high);
+        q[0] = vi_or_and(q[0], vi_shl16(h, 4), high);
+        q[1] = vi_or_and(q[1], vi_shl16(h, 2), high);
         q[2] = vi_or_and(q[2], h, high);
-        q[3] = vi_or_and(q[3], MM(srli_epi16)(h, 2), high);
+        q[3] = vi_or_and(q[3], vi_shr16(h, 2), high);
         MM_UNROLL for (int m = 0; m < 4; m++)
-            vi_store(s->scale + m * CPU_LINE + i, MM(sub_epi8)(q[m], offset));
-    }
-}
-
-/* Half line 0 and line 1 of IQ4_XS: 32 bytes hold the high bits of scales j and j + 1 at once. */
-MM_INLINE void k_unpack_iq4(const uint8_t *sub, struct k_scales *s)
-{
-    const __m256i low = _mm256_set1_epi8(15), high = _mm256_set1_epi8(0x30);
-    const __m256i offset = _mm256_set1_epi8(32);
-    const __m256i h = _mm256_loadu_si256((const void *)(sub + 32));
-    const __m256i h0[4] = {_mm256_slli_epi16(h, 4), _mm256_slli_epi16(h, 2), h,
-                           _mm256_srli_epi16(h, 2)};
-    MM_UNROLL for (int m = 0; m < 4; m++) /* scales 2m and 2m + 1 */
-    {
-        __m256i v = _mm256_loadu_si256((const void *)(sub + CPU_LINE + m % 2 * 32));
-        v = _mm256_and_si256(m < 2 ? v : _mm256_srli_epi16(v, 4), low);
-        v = _mm256_or_si256(v, _mm256_and_si256(h0[m], high));
-        _mm256_storeu_si256((void *)(s->scale + m * 32), _mm256_sub_epi8(v, offset));
+            vi_store(s->scale + m * CPU_LINE + i, vi_sub8(q[m], offset));
     }
 }
 
@@ -88,7 +69,7 @@ MM_INLINE void k_unpack(const enum k_format format, const uint8_t *sub, struct k
     case K_Q3: k_unpack_q3(sub, s); break;
     case K_Q4:
     case K_Q5: k_unpack_q4(sub, s); break;
-    case K_IQ4: k_unpack_iq4(sub, s); break;
+    case K_IQ4: mm_scales_iq4_xs(sub, s->scale); break;
     case K_Q6:
     case K_BYTES: break;
     }

@@ -5,15 +5,9 @@
  * not bound by the latency of the addition; all shapes do so, or they would round differently.
  * Registers: zmm, 32 x 6: 24 sums, 4 weights; ymm, 16 x 6: 12 sums, 2 weights. Limit: the two
  * multiply pipes; memory for one token. */
-#include "kernels/cpu/x86/matmul_vec.h"
+#include "kernels/cpu/tile.h"
 
 enum float_format { FLOAT_32, FLOAT_16, FLOAT_B16 };
-
-#if MM_ZMM
-MM_INLINE vf vf_from_i(vi v) { return _mm512_castsi512_ps(v); }
-#else
-MM_INLINE vf vf_from_i(vi v) { return _mm256_castsi256_ps(v); }
-#endif
 
 /* Bytes of two columns of 16 rows. */
 MM_INLINE size_t float_pair_bytes(const enum float_format f) { return f == FLOAT_32 ? 128 : 64; }
@@ -22,12 +16,12 @@ MM_INLINE size_t float_pair_bytes(const enum float_format f) { return f == FLOAT
 MM_INLINE vf float_column(const enum float_format f, const uint8_t *w, int e, int v, size_t stride)
 {
     if (f == FLOAT_32)
-        return MM(loadu_ps)((const float *)(const void *)(w + e * CPU_LINE + mm_line(v, stride)));
+        return vf_load((const float *)(const void *)(w + e * CPU_LINE + mm_line(v, stride)));
     if (f == FLOAT_16)
         return vf_from_f16(w + e * 32 + mm_f16(v, stride));
     /* The halves of a word: the upper one is a float already but for its lower bits. */
     const vi pair = vi_load(w + mm_line(v, stride));
-    return vf_from_i(e ? vi_and(pair, MM(set1_epi32)((int)0xffff0000)) : MM(slli_epi32)(pair, 16));
+    return vf_from_bits(e ? vi_and(pair, vi_set32((int)0xffff0000)) : vi_shl32(pair, 16));
 }
 
 MM_INLINE void float_tile(const enum float_format format, const struct cpu_tile *tile, const int RV,
@@ -36,8 +30,8 @@ MM_INLINE void float_tile(const enum float_format format, const struct cpu_tile 
     const float *a = (const float *)(const void *)tile->a;
     const uint8_t *w = tile->w;
     vf f[2][MM_MAX_V][MM_MAX_T], column[MM_MAX_V];
-    MM_EACH_T MM_EACH_R f[0][r][t] = MM(setzero_ps)();
-    MM_EACH_T MM_EACH_R f[1][r][t] = MM(setzero_ps)();
+    MM_EACH_T MM_EACH_R f[0][r][t] = vf_zero();
+    MM_EACH_T MM_EACH_R f[1][r][t] = vf_zero();
     uint32_t k = 0;
     for (; k + 2 <= tile->n_in; k += 2, a += 2 * T, w += float_pair_bytes(format)) {
         MM_PREFETCH(w);
@@ -45,21 +39,21 @@ MM_INLINE void float_tile(const enum float_format format, const struct cpu_tile 
             MM_PREFETCH(w + CPU_LINE);
         MM_UNROLL for (int e = 0; e < 2; e++)
         {
-            const int sum = e * MM_ZMM;
+            const int sum = e * MM_TWO_SUMS;
             MM_EACH_R column[r] = float_column(format, w, e, r, tile->w_stride);
             MM_EACH_T
             {
-                const vf y = MM(set1_ps)(a[e * T + t]);
-                MM_EACH_R f[sum][r][t] = MM(fmadd_ps)(column[r], y, f[sum][r][t]);
+                const vf y = vf_set(a[e * T + t]);
+                MM_EACH_R f[sum][r][t] = vf_fma(column[r], y, f[sum][r][t]);
             }
         }
     }
     if (k < tile->n_in) {
         MM_EACH_R column[r] = float_column(format, w, 0, r, tile->w_stride);
-        MM_EACH_T MM_EACH_R f[0][r][t] = MM(fmadd_ps)(column[r], MM(set1_ps)(a[t]), f[0][r][t]);
+        MM_EACH_T MM_EACH_R f[0][r][t] = vf_fma(column[r], vf_set(a[t]), f[0][r][t]);
     }
-    if (MM_ZMM)
-        MM_EACH_T MM_EACH_R f[0][r][t] = MM(add_ps)(f[0][r][t], f[1][r][t]);
+    if (MM_TWO_SUMS)
+        MM_EACH_T MM_EACH_R f[0][r][t] = vf_add(f[0][r][t], f[1][r][t]);
     mm_store(tile, f[0], 0, RV, T, rows);
 }
 
@@ -71,12 +65,6 @@ MM_INLINE void float_tile(const enum float_format format, const struct cpu_tile 
         float_tile(format, tile, RV, T, rows);                                                     \
     }                                                                                              \
     MM_FLOAT_ROW(fn)
-
-#if MM_ZMM
-#define MM_FLOAT_ROW MM_ROW
-#else
-#define MM_FLOAT_ROW MM_ROW_YMM_FLOAT
-#endif
 
 FLOAT_ROW(f32, FLOAT_32)
 FLOAT_ROW(f16, FLOAT_16)

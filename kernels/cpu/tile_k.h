@@ -9,7 +9,7 @@
  * 8 or 16 scalings and 4 or 8 mins per 256 weights. vpmaddubsw (ymm): the scale takes the place of
  * the ones in vpmaddwd, so it costs nothing. */
 #include "kernels/cpu/cpu_expand.h"
-#include "kernels/cpu/x86/matmul_k_scales.h"
+#include "kernels/cpu/tile_k_scales.h"
 #include "kernels/quant_grids.h"
 
 /* One super-block of the tile. */
@@ -96,51 +96,51 @@ MM_INLINE void k_pair(const enum k_format f, const struct k_block *b, const uint
     if (f == K_Q5)
         mm_fifth_bits(vi_load(lines), g, low, up);
     if (f == K_IQ4) {
-        *low = MM(shuffle_epi8)(b->table, *low);
-        *up = MM(shuffle_epi8)(b->table, *up);
+        *low = vi_lookup(b->table, *low);
+        *up = vi_lookup(b->table, *up);
     }
 }
 
 /* v shifted so that bit `from` becomes bit `to`. */
 MM_INLINE vi vi_move_bit(vi v, int from, int to)
 {
-    return from > to ? MM(srli_epi16)(v, from - to) : MM(slli_epi16)(v, to - from);
+    return from > to ? vi_shr16(v, from - to) : vi_shl16(v, to - from);
 }
 
 /* Weights of k-group g of sub-block e (0, 1) of a pair of sub-blocks of 16. */
 MM_INLINE vi k_group(const enum k_format f, const uint8_t *lines, int e, int g)
 {
-    const vi two = MM(set1_epi8)(3);
+    const vi two = vi_set8(3);
     if (f == K_BYTES) /* signed where the instruction wants them so */
-        return vi_xor(vi_load(lines + (4 * e + g) * CPU_LINE),
-                      MM(set1_epi8)(MM_IS(avx2) ? -128 : 0));
+        return vi_xor(vi_load(lines + (4 * e + g) * CPU_LINE), vi_set8(MM_SIGNED ? -128 : 0));
     if (f == K_Q2)
-        return vi_and(MM(srli_epi16)(vi_load(lines + e * CPU_LINE), 2 * g), two);
+        return vi_and(vi_shr16(vi_load(lines + e * CPU_LINE), 2 * g), two);
     if (f == K_Q3) {
-        const vi q = vi_and(MM(srli_epi16)(vi_load(lines + (1 + e) * CPU_LINE), 2 * g), two);
-        return vi_or_and(q, vi_move_bit(vi_load(lines), 4 * e + g, 2), MM(set1_epi8)(4));
+        const vi q = vi_and(vi_shr16(vi_load(lines + (1 + e) * CPU_LINE), 2 * g), two);
+        return vi_or_and(q, vi_move_bit(vi_load(lines), 4 * e + g, 2), vi_set8(4));
     }
     const vi low = vi_load(lines + (3 * e + g / 2) * CPU_LINE);
     const vi high = vi_load(lines + (3 * e + 2) * CPU_LINE);
-    const vi nibble = vi_and(g % 2 ? MM(srli_epi16)(low, 4) : low, MM(set1_epi8)(15));
-    return vi_or_and(nibble, vi_move_bit(high, 2 * g, 4), MM(set1_epi8)(0x30));
+    const vi nibble = vi_and(g % 2 ? vi_shr16(low, 4) : low, vi_set8(15));
+    return vi_or_and(nibble, vi_move_bit(high, 2 * g, 4), vi_set8(0x30));
 }
 
-#if !MM_IS(avx2)
+#if !MM_CHAINS
 
 /* Start of the sums of sub-block j: minus the offset of the weights times the sum of the
  * activations (A256_SUM32 holds -32 times those of 16). */
 MM_INLINE vi k_start(const enum k_format f, const struct k_block *b, int j, int t, const int T)
 {
     const union cpu_word *sum32 = b->words + A256_SUM32 * T + t;
+    if (MM_SIGNED && (f == K_IQ4 || f == K_BYTES))
+        return vi_set32(0);
     if (f == K_IQ4)
-        return MM(slli_epi32)(
-            MM(add_epi32)(vi_word(sum32 + 2 * j * T), vi_word(sum32 + (2 * j + 1) * T)), 2);
+        return vi_shl32(vi_add32(vi_word(sum32 + 2 * j * T), vi_word(sum32 + (2 * j + 1) * T)), 2);
     if (f == K_Q3)
-        return MM(srai_epi32)(vi_word(sum32 + j * T), 3);
+        return vi_sar32(vi_word(sum32 + j * T), 3);
     if (f == K_BYTES)
-        return MM(slli_epi32)(vi_word(sum32 + j * T), 2);
-    return f == K_Q6 ? vi_word(sum32 + j * T) : MM(set1_epi32)(0);
+        return vi_shl32(vi_word(sum32 + j * T), 2);
+    return f == K_Q6 ? vi_word(sum32 + j * T) : vi_set32(0);
 }
 
 MM_INLINE void k_begin(const enum k_format f, const struct k_block *b, int j,
@@ -160,8 +160,8 @@ MM_INLINE void k_scale(const enum k_format f, const struct k_block *b, int j,
 {
     MM_EACH_R
     {
-        const vi scale = vi_from_s8(bytes_load(k_scale_at(f, b, j, b->v0 + r)));
-        MM_EACH_T q[r][t] = MM(add_epi32)(q[r][t], MM(mullo_epi32)(z[r][t], scale));
+        const vi scale = vi_from_s8(vb_load(k_scale_at(f, b, j, b->v0 + r)));
+        MM_EACH_T q[r][t] = vi_add32(q[r][t], vi_mul32(z[r][t], scale));
     }
 }
 
@@ -211,8 +211,8 @@ MM_INLINE void k_offset(const enum k_format f, const struct k_block *b, vi q[MM_
 /* Scale j of 8 rows as 16-bit numbers, each twice: the second factor of vpmaddwd. */
 MM_INLINE vi k_scale16(const enum k_format f, const struct k_block *b, int j, int v)
 {
-    const __m128i s = bytes_load(k_scale_at(f, b, j, v));
-    return MM(cvtepi8_epi16)(_mm_unpacklo_epi8(s, s));
+    const vb s = vb_load(k_scale_at(f, b, j, v));
+    return vi_pairs(s, s);
 }
 
 MM_INLINE void k_sub32(const enum k_format f, const struct k_block *b, int j,
@@ -235,9 +235,8 @@ MM_INLINE void k_sub32(const enum k_format f, const struct k_block *b, int j,
                     q[r][t] = vi_dot16(q[r][t], vi_signed_pairs(up[r], y4), scale[r]);
                     continue;
                 }
-                const vi p =
-                    MM(add_epi16)(MM(maddubs_epi16)(low[r], y), MM(maddubs_epi16)(up[r], y4));
-                s[r][t] = g % chain == 0 ? p : MM(add_epi16)(s[r][t], p);
+                const vi p = vi_add16(vi_madd8(low[r], y), vi_madd8(up[r], y4));
+                s[r][t] = g % chain == 0 ? p : vi_add16(s[r][t], p);
                 MM_PIN(s[r][t]);
                 if (g % chain == chain - 1)
                     q[r][t] = vi_dot16(q[r][t], s[r][t], scale[r]);
@@ -268,8 +267,8 @@ MM_INLINE void k_sub16(const enum k_format f, const struct k_block *b, int u,
                         q[r][t] = vi_dot16(q[r][t], vi_signed_pairs(w[r], y), scale[r]);
                         continue;
                     }
-                    const vi p = MM(maddubs_epi16)(w[r], y);
-                    s[r][t] = g % chain == 0 ? p : MM(add_epi16)(s[r][t], p);
+                    const vi p = vi_madd8(w[r], y);
+                    s[r][t] = g % chain == 0 ? p : vi_add16(s[r][t], p);
                     MM_PIN(s[r][t]);
                     if (g % chain == chain - 1)
                         q[r][t] = vi_dot16(q[r][t], s[r][t], scale[r]);
@@ -286,19 +285,18 @@ MM_INLINE void k_offset(const enum k_format f, const struct k_block *b, vi q[MM_
     vi z[MM_MAX_V][MM_MAX_T];
     if (f != K_Q3 && f != K_Q6)
         return;
-    MM_EACH_T MM_EACH_R z[r][t] = MM(set1_epi32)(0);
+    MM_EACH_T MM_EACH_R z[r][t] = vi_set32(0);
     for (int j = 0; j < 8; j++) {
         MM_EACH_R
         {
-            const __m128i even = bytes_load(k_scale_at(f, b, 2 * j, b->v0 + r));
-            const __m128i odd = bytes_load(k_scale_at(f, b, 2 * j + 1, b->v0 + r));
-            const vi pairs = MM(cvtepi8_epi16)(_mm_unpacklo_epi8(even, odd));
+            const vb even = vb_load(k_scale_at(f, b, 2 * j, b->v0 + r));
+            const vb odd = vb_load(k_scale_at(f, b, 2 * j + 1, b->v0 + r));
+            const vi pairs = vi_pairs(even, odd);
             MM_EACH_T z[r][t] =
                 vi_dot16(z[r][t], pairs, vi_word(&b->words[(A256_PAIR16 + j) * T + t]));
         }
     }
-    MM_EACH_T MM_EACH_R q[r][t] =
-        MM(sub_epi32)(q[r][t], MM(slli_epi32)(z[r][t], f == K_Q3 ? 2 : 5));
+    MM_EACH_T MM_EACH_R q[r][t] = vi_sub32(q[r][t], vi_shl32(z[r][t], f == K_Q3 ? 2 : 5));
 }
 
 #endif
@@ -308,7 +306,7 @@ MM_INLINE void k_mins(const enum k_format f, const struct k_block *b, vi m[MM_MA
                       const int RV, const int T)
 {
     const int n = f == K_Q2 ? 8 : 4, first = f == K_Q2 ? A256_PAIR16 : A256_PAIR32;
-    MM_EACH_T MM_EACH_R m[r][t] = MM(set1_epi32)(0);
+    MM_EACH_T MM_EACH_R m[r][t] = vi_set32(0);
     MM_UNROLL for (int j = 0; j < n; j++)
     {
         MM_EACH_R
@@ -334,17 +332,17 @@ MM_INLINE void k_finish(const enum k_format f, const struct cpu_tile *tile, cons
     {
         const uint8_t *at = d_at + mm_f16(b->v0 + r, b->stride);
         const void *d_f32 = d_at + mm_line(b->v0 + r, b->stride);
-        const vf d = f == K_BYTES ? MM(loadu_ps)(d_f32) : vf_from_f16(at);
+        const vf d = f == K_BYTES ? vf_load(d_f32) : vf_from_f16(at);
         const vf dmin = k_has_min(f) ? vf_from_f16(at + 32) : d;
         MM_EACH_T
         {
             float *c = tile->c + t * rows + (b->v0 + r) * MM_LANES;
             const vf s = vf_word(&b->words[A256_SCALE * T + t]);
-            vf v = MM(mul_ps)(MM(cvtepi32_ps)(q[r][t]), d);
+            vf v = vf_mul(vf_from_i32(q[r][t]), d);
             if (k_has_min(f))
-                v = MM(fnmadd_ps)(MM(cvtepi32_ps)(m[r][t]), dmin, v);
-            const vf old = first ? MM(setzero_ps)() : MM(loadu_ps)(c);
-            MM(storeu_ps)(c, MM(fmadd_ps)(v, s, old));
+                v = vf_fnma(vf_from_i32(m[r][t]), dmin, v);
+            const vf old = first ? vf_zero() : vf_load(c);
+            vf_store(c, vf_fma(v, s, old));
         }
     }
 }
@@ -353,9 +351,8 @@ MM_INLINE void k_finish(const enum k_format f, const struct cpu_tile *tile, cons
 MM_INLINE vi k_table(const enum k_format f)
 {
     if (f != K_IQ4)
-        return MM(set1_epi8)(0);
-    return MM_IS(avx2) ? vi_table(quant_values_iq4nl)
-                       : MM(sub_epi8)(vi_table(quant_values_iq4nl), MM(set1_epi8)(-128));
+        return vi_set8(0);
+    return mm_table(quant_values_iq4nl, MM_SIGNED ? 0 : 128);
 }
 
 MM_INLINE void k_tile(const enum k_format f, const struct cpu_tile *tile, const int halves,
@@ -374,9 +371,9 @@ MM_INLINE void k_tile(const enum k_format f, const struct cpu_tile *tile, const 
         if (RV > MM_PER_PANEL)
             k_unpack(f, b.sub + b.stride, &scales[1]);
         MM_UNROLL for (int l = 0; l < k_first_line(f); l++) MM_PREFETCH(b.sub + l * CPU_LINE);
-        for (b.v0 = 0; b.v0 < halves; b.v0++) {
+        for (b.v0 = 0; b.v0 < halves * RV; b.v0 += RV) {
             vi q[MM_MAX_V][MM_MAX_T];
-            MM_EACH_T MM_EACH_R q[r][t] = MM(set1_epi32)(0);
+            MM_EACH_T MM_EACH_R q[r][t] = vi_set32(0);
             for (int j = 0; j < 8; j++) {
                 MM_UNROLL for (int l = 0; l < k_lines(f); l++)
                     MM_PREFETCH(b.lines + (j * k_lines(f) + l) * CPU_LINE);
