@@ -55,6 +55,8 @@ void cpu_expand_block256(const struct cpu_tile *t, uint32_t b, cpu_interleave_fn
 
 void cpu_interleave__scalar(const uint8_t *rows, size_t stride, uint32_t n_group,
                             uint8_t q[][CPU_PANEL_ROWS][4]);
+void cpu_interleave__neon(const uint8_t *rows, size_t stride, uint32_t n_group,
+                          uint8_t q[][CPU_PANEL_ROWS][4]);
 void cpu_interleave__avx2(const uint8_t *rows, size_t stride, uint32_t n_group,
                           uint8_t q[][CPU_PANEL_ROWS][4]);
 void cpu_interleave__avx512(const uint8_t *rows, size_t stride, uint32_t n_group,

@@ -21,4 +21,7 @@ void cpu_quantize_a32__avx512(const float *const *x, uint32_t n_tokens, uint32_t
 void cpu_quantize_a256__avx512(const float *const *x, uint32_t n_tokens, uint32_t n_in,
                                uint8_t *dst);
 
+void cpu_quantize_a32__neon(const float *const *x, uint32_t n_tokens, uint32_t n_in, uint8_t *dst);
+void cpu_quantize_a256__neon(const float *const *x, uint32_t n_tokens, uint32_t n_in, uint8_t *dst);
+
 #endif

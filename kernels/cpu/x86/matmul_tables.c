@@ -19,8 +19,8 @@ const struct cpu_matmul_kernels cpu_matmul_avx512vnni = {
     .tiling = {{8, 6}, {8, 6}, {8, 6}},
     .interleave = cpu_interleave__avx512,
     .quantize = QUANTIZE(avx512),
-    .row = {CPU_MATMUL_SMALL_LIST(ROW_AVX512VNNI) CPU_MATMUL_K_LIST(ROW_AVX512VNNI)
-                CPU_MATMUL_FLOAT_LIST(ROW_AVX512)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
+    .row = {CPU_TILE_SMALL_LIST(ROW_AVX512VNNI) CPU_TILE_K_LIST(ROW_AVX512VNNI)
+                CPU_TILE_FLOAT_LIST(ROW_AVX512)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
 };
 
 const struct cpu_matmul_kernels cpu_matmul_avx512 = {
@@ -30,8 +30,8 @@ const struct cpu_matmul_kernels cpu_matmul_avx512 = {
     .tiling = {{8, 6}, {4, 0}, {4, 0}},
     .interleave = cpu_interleave__avx512,
     .quantize = QUANTIZE(avx512),
-    .row = {CPU_MATMUL_SMALL_LIST(ROW_AVX2) CPU_MATMUL_K_LIST(ROW_AVX2)
-                CPU_MATMUL_FLOAT_LIST(ROW_AVX512)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
+    .row = {CPU_TILE_SMALL_LIST(ROW_AVX2) CPU_TILE_K_LIST(ROW_AVX2)
+                CPU_TILE_FLOAT_LIST(ROW_AVX512)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
 };
 
 const struct cpu_matmul_kernels cpu_matmul_avxvnni = {
@@ -41,8 +41,8 @@ const struct cpu_matmul_kernels cpu_matmul_avxvnni = {
     .tiling = {{6, 0}, {6, 0}, {6, 0}},
     .interleave = cpu_interleave__avx2,
     .quantize = QUANTIZE(avx2),
-    .row = {CPU_MATMUL_SMALL_LIST(ROW_AVXVNNI) CPU_MATMUL_K_LIST(ROW_AVXVNNI)
-                CPU_MATMUL_FLOAT_LIST(ROW_AVX2)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
+    .row = {CPU_TILE_SMALL_LIST(ROW_AVXVNNI) CPU_TILE_K_LIST(ROW_AVXVNNI)
+                CPU_TILE_FLOAT_LIST(ROW_AVX2)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
 };
 
 const struct cpu_matmul_kernels cpu_matmul_avx2 = {
@@ -52,6 +52,6 @@ const struct cpu_matmul_kernels cpu_matmul_avx2 = {
     .tiling = {{6, 0}, {4, 0}, {4, 0}},
     .interleave = cpu_interleave__avx2,
     .quantize = QUANTIZE(avx2),
-    .row = {CPU_MATMUL_SMALL_LIST(ROW_AVX2) CPU_MATMUL_K_LIST(ROW_AVX2)
-                CPU_MATMUL_FLOAT_LIST(ROW_AVX2)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
+    .row = {CPU_TILE_SMALL_LIST(ROW_AVX2) CPU_TILE_K_LIST(ROW_AVX2)
+                CPU_TILE_FLOAT_LIST(ROW_AVX2)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
 };

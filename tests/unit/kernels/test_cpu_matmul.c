@@ -14,7 +14,8 @@
 
 enum { ROWS = CPU_PANEL_ROWS, MAX_K = 1024 };
 
-static const char *const levels[] = {"scalar", "avx2", "avxvnni", "avx512", "avx512vnni"};
+static const char *const levels[] = {"scalar",     "avx2", "avxvnni", "avx512",
+                                     "avx512vnni", "neon", "dotprod"};
 
 static const struct cpu_matmul_kernels *level_table(const char *level)
 {

@@ -1,0 +1,27 @@
+/* Weight types of the tile families: X(name, dtype). */
+#ifndef OLL_KERNELS_CPU_TILE_LISTS_H
+#define OLL_KERNELS_CPU_TILE_LISTS_H
+
+#define CPU_TILE_SMALL_LIST(X)                                                                     \
+    X(q4_0, OLL_Q4_0)                                                                              \
+    X(q4_1, OLL_Q4_1)                                                                              \
+    X(q5_0, OLL_Q5_0)                                                                              \
+    X(q5_1, OLL_Q5_1)                                                                              \
+    X(q8_0, OLL_Q8_0)                                                                              \
+    X(iq4_nl, OLL_IQ4_NL)                                                                          \
+    X(mxfp4, OLL_MXFP4)
+
+#define CPU_TILE_K_LIST(X)                                                                         \
+    X(q2_k, OLL_Q2_K)                                                                              \
+    X(q3_k, OLL_Q3_K)                                                                              \
+    X(q4_k, OLL_Q4_K)                                                                              \
+    X(q5_k, OLL_Q5_K)                                                                              \
+    X(q6_k, OLL_Q6_K)                                                                              \
+    X(iq4_xs, OLL_IQ4_XS)
+
+#define CPU_TILE_FLOAT_LIST(X)                                                                     \
+    X(f32, OLL_F32)                                                                                \
+    X(f16, OLL_F16)                                                                                \
+    X(bf16, OLL_BF16)
+
+#endif
