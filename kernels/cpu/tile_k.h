@@ -14,13 +14,14 @@
 
 /* One super-block of the tile. */
 struct k_block {
-    const uint8_t *sub, *lines; /* scales and quants of the first panel */
+    const uint8_t *d, *sub, *lines; /* d, scales and quants of the first panel */
     const uint8_t *a;
     const union cpu_word *words;
     const struct k_scales *scales; /* by panel */
     size_t stride;
     vi table;
     int v0;
+    bool first; /* of the row */
 };
 
 MM_INLINE bool k_by_16(const enum k_format f)
@@ -322,16 +323,15 @@ MM_INLINE void k_mins(const enum k_format f, const struct k_block *b, vi m[MM_MA
 
 /* Adds the finished super-block to the result. */
 MM_INLINE void k_finish(const enum k_format f, const struct cpu_tile *tile, const struct k_block *b,
-                        const uint8_t *d_at, bool first, vi q[MM_MAX_V][MM_MAX_T], const int RV,
-                        const int T, const int rows)
+                        vi q[MM_MAX_V][MM_MAX_T], const int RV, const int T, const int rows)
 {
     vi m[MM_MAX_V][MM_MAX_T];
     if (k_has_min(f))
         k_mins(f, b, m, RV, T);
     MM_EACH_R
     {
-        const uint8_t *at = d_at + mm_f16(b->v0 + r, b->stride);
-        const void *d_f32 = d_at + mm_line(b->v0 + r, b->stride);
+        const uint8_t *at = b->d + mm_f16(b->v0 + r, b->stride);
+        const void *d_f32 = b->d + mm_line(b->v0 + r, b->stride);
         const vf d = f == K_BYTES ? vf_load(d_f32) : vf_from_f16(at);
         const vf dmin = k_has_min(f) ? vf_from_f16(at + 32) : d;
         MM_EACH_T
@@ -341,7 +341,7 @@ MM_INLINE void k_finish(const enum k_format f, const struct cpu_tile *tile, cons
             vf v = vf_mul(vf_from_i32(q[r][t]), d);
             if (k_has_min(f))
                 v = vf_fnma(vf_from_i32(m[r][t]), dmin, v);
-            const vf old = first ? vf_zero() : vf_load(c);
+            const vf old = b->first ? vf_zero() : vf_load(c);
             vf_store(c, vf_fma(v, s, old));
         }
     }
@@ -365,7 +365,9 @@ MM_INLINE void k_tile(const enum k_format f, const struct cpu_tile *tile, const 
                         .stride = tile->w_stride,
                         .table = k_table(f)};
     for (uint32_t i = 0; i < tile->n_in / 256; i++, b.a += 256 * T, b.words += A256_WORDS * T) {
+        b.d = tile->w + k_d_at(f, i);
         b.sub = tile->w + k_sub_at(f, i);
+        b.first = i == 0;
         b.lines = b.sub + k_first_line(f) * CPU_LINE;
         k_unpack(f, b.sub, &scales[0]);
         if (RV > MM_PER_PANEL)
@@ -383,7 +385,7 @@ MM_INLINE void k_tile(const enum k_format f, const struct cpu_tile *tile, const 
                     k_sub32(f, &b, j, q, RV, T);
             }
             k_offset(f, &b, q, RV, T);
-            k_finish(f, tile, &b, tile->w + k_d_at(f, i), i == 0, q, RV, T, rows);
+            k_finish(f, tile, &b, q, RV, T, rows);
         }
     }
 }

@@ -45,7 +45,7 @@ class Tree:
 def is_template(path):
     """Headers of kernels for one instruction set are templates: they want the flags and definitions of the source that
     includes them, once or once per level."""
-    return path.startswith(("kernels/cpu/x86/", "kernels/cpu/arm/")) and path.endswith(".h")
+    return path.startswith(("kernels/cpu/x86/", "kernels/cpu/arm/", "kernels/cpu/tile")) and path.endswith(".h")
 
 
 def blank(token):
