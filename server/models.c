@@ -21,7 +21,7 @@ struct given_file {
 
 struct models {
     struct oll_store *store; /* NULL: none */
-    struct model_facts_cache *facts;
+    struct oll_model_facts_cache *facts;
     struct given_file *files;
     int n_files;
 };
@@ -31,7 +31,7 @@ oll_status models_new(const char *store_path, struct models **out, struct oll_er
     struct models *models = oll_calloc(1, sizeof *models);
     if (!models)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the list of models");
-    oll_status status = model_facts_cache_new(&models->facts, err);
+    oll_status status = oll_model_facts_cache_new(&models->facts, err);
     if (status == OLL_OK && store_path)
         status = oll_store_new(store_path, &models->store, err);
     models->files = oll_calloc(FILES_MAX, sizeof *models->files);
@@ -53,7 +53,7 @@ void models_free(struct models *models)
         oll_free(models->files[i].path);
     oll_free(models->files);
     oll_store_free(models->store);
-    model_facts_cache_free(models->facts);
+    oll_model_facts_cache_free(models->facts);
     oll_free(models);
 }
 
@@ -61,11 +61,11 @@ oll_status models_add_file(struct models *models, const char *name, const char *
                            struct oll_error *err)
 {
     struct given_file *file = &models->files[models->n_files];
-    struct model_facts facts;
+    struct oll_model_facts facts;
     if (models->n_files == FILES_MAX)
         return OLL_FAIL(err, OLL_ERR_LIMIT, "more than %d models named at start", FILES_MAX);
     OLL_TRY(oll_reference_parse(name, &file->ref, err));
-    OLL_TRY(model_facts_read(models->facts, path, &facts, err));
+    OLL_TRY(oll_model_facts_read(models->facts, path, &facts, err));
     file->path = oll_strdup(path);
     if (!file->path)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the list of models");
@@ -93,7 +93,7 @@ static bool template_uses(const char *text, const char *field)
 static unsigned capabilities_of(const struct served_model *m)
 {
     const struct oll_model_config *c = &m->stored.config;
-    const struct model_facts *f = &m->facts;
+    const struct oll_model_facts *f = &m->facts;
     unsigned bits = 0;
     for (uint32_t i = 0; i < c->n_capabilities; i++)
         for (int k = 0; k < CAPABILITIES; k++)
@@ -121,8 +121,8 @@ static unsigned capabilities_of(const struct served_model *m)
 
 static const char *count_text(struct oll_arena *arena, uint64_t n)
 {
-    char text[MODEL_FACTS_COUNT_TEXT_MAX];
-    model_facts_count_text(n, text);
+    char text[OLL_MODEL_FACTS_TEXT_MAX];
+    oll_model_facts_count_text(n, text);
     const char *copy = oll_arena_strdup(arena, text);
     return copy ? copy : "";
 }
@@ -171,7 +171,7 @@ static oll_status fill_stored(struct models *models, struct oll_arena *arena,
         oll_free(path);
         if (!m->path)
             return OLL_FAIL(err, arena->status, "out of memory for a model's path");
-        OLL_TRY(model_facts_read(models->facts, m->path, &m->facts, err));
+        OLL_TRY(oll_model_facts_read(models->facts, m->path, &m->facts, err));
     }
     return fill_details(arena, m, err);
 }
@@ -183,7 +183,7 @@ static oll_status fill_file(struct models *models, const struct given_file *file
     uint8_t digest[OLL_SHA256_BYTES];
     m->ref = file->ref;
     m->path = file->path;
-    OLL_TRY(model_facts_read(models->facts, file->path, &m->facts, err));
+    OLL_TRY(oll_model_facts_read(models->facts, file->path, &m->facts, err));
     m->size_bytes = m->facts.file_bytes;
     if (stat(file->path, &st) == 0)
         m->modified_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;

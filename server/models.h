@@ -6,7 +6,7 @@
 
 #include "engine/base/arena.h"
 #include "registry/catalog.h"
-#include "server/model_facts.h"
+#include "registry/model_facts.h"
 
 struct models;
 
@@ -42,7 +42,7 @@ struct served_model {
     const char *path; /* of the weights; NULL: a name that stands for a cloud model, or damaged */
     const char *parent;
     struct oll_stored_model stored; /* zero for a file named at start */
-    struct model_facts facts;       /* zero when they cannot be read */
+    struct oll_model_facts facts;   /* zero when they cannot be read */
     /* For display. */
     const char *format, *family, *n_params, *quantization;
     const char **families;

@@ -1,4 +1,4 @@
-#include "server/model_facts.h"
+#include "registry/model_facts.h"
 
 #include "engine/base/mem.h"
 #include "gguf/gguf.h"
@@ -14,18 +14,18 @@ struct entry {
     struct entry *next;
     char *path;
     int64_t size, modified_s, modified_ns;
-    struct model_facts facts;
+    struct oll_model_facts facts;
 };
 
-struct model_facts_cache {
+struct oll_model_facts_cache {
     pthread_mutex_t lock;
     struct entry *entries; /* newest first */
     int n;
 };
 
-oll_status model_facts_cache_new(struct model_facts_cache **out, struct oll_error *err)
+oll_status oll_model_facts_cache_new(struct oll_model_facts_cache **out, struct oll_error *err)
 {
-    struct model_facts_cache *cache = oll_calloc(1, sizeof *cache);
+    struct oll_model_facts_cache *cache = oll_calloc(1, sizeof *cache);
     if (!cache)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the list of models");
     pthread_mutex_init(&cache->lock, NULL);
@@ -43,7 +43,7 @@ static void free_entries(struct entry *entry)
     }
 }
 
-void model_facts_cache_free(struct model_facts_cache *cache)
+void oll_model_facts_cache_free(struct oll_model_facts_cache *cache)
 {
     if (!cache)
         return;
@@ -97,7 +97,7 @@ static bool arch_has(const struct oll_gguf *gguf, const char *arch, const char *
     return oll_gguf_find(gguf, name) != NULL;
 }
 
-static void collect(const struct oll_gguf *gguf, struct model_facts *f)
+static void collect(const struct oll_gguf *gguf, struct oll_model_facts *f)
 {
     struct oll_gguf_str s;
     uint64_t type;
@@ -129,7 +129,7 @@ static void collect(const struct oll_gguf *gguf, struct model_facts *f)
 /* ---- cache ---- */
 
 /* The lock is held. */
-static struct entry *find_entry(struct model_facts_cache *cache, const char *path)
+static struct entry *find_entry(struct oll_model_facts_cache *cache, const char *path)
 {
     for (struct entry *e = cache->entries; e; e = e->next)
         if (strcmp(e->path, path) == 0)
@@ -144,8 +144,8 @@ static bool is_current(const struct entry *e, const struct stat *st)
 }
 
 /* Keeps facts; that memory is short only means that they are read again. */
-static void remember(struct model_facts_cache *cache, const char *path, const struct stat *st,
-                     const struct model_facts *facts)
+static void remember(struct oll_model_facts_cache *cache, const char *path, const struct stat *st,
+                     const struct oll_model_facts *facts)
 {
     pthread_mutex_lock(&cache->lock);
     struct entry *e = find_entry(cache, path);
@@ -174,11 +174,11 @@ static void remember(struct model_facts_cache *cache, const char *path, const st
     pthread_mutex_unlock(&cache->lock);
 }
 
-oll_status model_facts_read(struct model_facts_cache *cache, const char *path,
-                            struct model_facts *out, struct oll_error *err)
+oll_status oll_model_facts_read(struct oll_model_facts_cache *cache, const char *path,
+                                struct oll_model_facts *out, struct oll_error *err)
 {
     struct oll_gguf *gguf = NULL;
-    struct model_facts facts = {0};
+    struct oll_model_facts facts = {0};
     struct oll_error detail = {0};
     struct stat st;
     if (stat(path, &st) != 0)
@@ -207,9 +207,9 @@ oll_status model_facts_read(struct model_facts_cache *cache, const char *path,
     return OLL_OK;
 }
 
-void model_facts_count_text(uint64_t n, char out[MODEL_FACTS_COUNT_TEXT_MAX])
+void oll_model_facts_count_text(uint64_t n, char out[OLL_MODEL_FACTS_TEXT_MAX])
 {
-    size_t size = MODEL_FACTS_COUNT_TEXT_MAX;
+    size_t size = OLL_MODEL_FACTS_TEXT_MAX;
     if (n >= 1000000000u)
         snprintf(out, size, n % 1000000000u ? "%.1fB" : "%.0fB", (double)n / 1e9);
     else if (n >= 1000000u)

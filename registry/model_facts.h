@@ -1,14 +1,14 @@
 /* What a model file says about itself without being loaded: for lists and for the checks that come
  * before a load. Facts of a file are read once and kept while its size and time stay the same. */
-#ifndef OLL_SERVER_MODEL_FACTS_H
-#define OLL_SERVER_MODEL_FACTS_H
+#ifndef OLL_REGISTRY_MODEL_FACTS_H
+#define OLL_REGISTRY_MODEL_FACTS_H
 
 #include "engine/base/status.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
-struct model_facts {
+struct oll_model_facts {
     char architecture[64]; /* "llama" */
     char quantization[16]; /* "Q4_K_M"; "unknown" */
     uint64_t n_params;     /* elements of all tensors */
@@ -20,18 +20,18 @@ struct model_facts {
     bool template_tools, template_thinking; /* which mentions them */
 };
 
-struct model_facts_cache;
+struct oll_model_facts_cache;
 
-oll_status model_facts_cache_new(struct model_facts_cache **out,
-                                 struct oll_error *err) OLL_MUST_USE;
-void model_facts_cache_free(struct model_facts_cache *cache); /* NULL is accepted */
+oll_status oll_model_facts_cache_new(struct oll_model_facts_cache **out,
+                                     struct oll_error *err) OLL_MUST_USE;
+void oll_model_facts_cache_free(struct oll_model_facts_cache *cache); /* NULL is accepted */
 
 /* Any thread. The error names no path. */
-oll_status model_facts_read(struct model_facts_cache *cache, const char *path,
-                            struct model_facts *out, struct oll_error *err) OLL_MUST_USE;
+oll_status oll_model_facts_read(struct oll_model_facts_cache *cache, const char *path,
+                                struct oll_model_facts *out, struct oll_error *err) OLL_MUST_USE;
 
-enum { MODEL_FACTS_COUNT_TEXT_MAX = 24 };
-/* Parameter count for display: "8.03B" style of the API: "8.0B", "7B", "134.52M", "999K". */
-void model_facts_count_text(uint64_t n, char out[MODEL_FACTS_COUNT_TEXT_MAX]);
+enum { OLL_MODEL_FACTS_TEXT_MAX = 24 };
+/* Parameter count for display: "8.0B", "7B", "134.52M", "999K". */
+void oll_model_facts_count_text(uint64_t n, char out[OLL_MODEL_FACTS_TEXT_MAX]);
 
 #endif
