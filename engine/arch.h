@@ -29,21 +29,21 @@ extern const struct arch_family arch_family_encoder; /* arch_encoder.c */
 enum arch_flags {
     ARCH_GATED = 1 << 0,        /* feed-forward is down(act(gate x) * up x), else down(act(up x)) */
     ARCH_PARALLEL = 1 << 1,     /* attention and feed-forward read the same residual stream */
-    ARCH_PARALLEL_KEY = 1 << 2, /* so it is, unless the key use_parallel_residual says no */
-    ARCH_PARALLEL_TENSOR = 1 << 16,     /* a layer without ffn_norm is parallel (stablelm) */
-    ARCH_NO_PRE_NORM = 1 << 3,          /* branches read the stream itself (olmo2) */
-    ARCH_POST_NORM = 1 << 4,            /* branches are normalised before the residual add */
-    ARCH_QK_NORM = 1 << 5,              /* q and k norms are required; else used where present */
-    ARCH_ROPE_FIRST = 1 << 6,           /* the q and k norms come after the rotation */
-    ARCH_FFN_NORM_ALT = 1 << 7,         /* the second norm is called post_attention_norm */
-    ARCH_NORM_BARE = 1 << 8,            /* norms have neither weight nor bias (olmo) */
-    ARCH_POSITIONS = 1 << 9,            /* learned positions, added to the embedding */
-    ARCH_EMBD_NORM = 1 << 10,           /* the embedding is normalised */
-    ARCH_SLIDING_PLAIN = 1 << 11,       /* sliding layers rotate without scaling and factors */
-    ARCH_TOKEN_TYPES = 1 << 12,         /* row 0 of token_types is added to the embedding */
-    ARCH_ENCODER = 1 << 13,             /* not causal unless the file says so */
-    ARCH_FIRST_NORM_OPTIONAL = 1 << 14, /* layer 0 may lack attn_norm (modern-bert) */
-    ARCH_LOGIT_DIVIDE = 1 << 15,        /* logit_scale is a divisor (granite) */
+    ARCH_PARALLEL_KEY = 1 << 2, /* so they do, unless the key use_parallel_residual says no */
+    ARCH_PARALLEL_TENSOR = 1 << 3,     /* so they do in layers without ffn_norm (stablelm) */
+    ARCH_NO_PRE_NORM = 1 << 4,         /* branches read the stream itself (olmo2) */
+    ARCH_FIRST_NORM_OPTIONAL = 1 << 5, /* layer 0 may lack attn_norm (modern-bert) */
+    ARCH_POST_NORM = 1 << 6,           /* branches are normalised before the residual add */
+    ARCH_QK_NORM = 1 << 7,             /* q and k norms are required; else used where present */
+    ARCH_ROPE_FIRST = 1 << 8,          /* the q and k norms come after the rotation */
+    ARCH_FFN_NORM_ALT = 1 << 9,        /* the second norm is called post_attention_norm */
+    ARCH_NORM_BARE = 1 << 10,          /* norms have neither weight nor bias (olmo) */
+    ARCH_POSITIONS = 1 << 11,          /* learned positions, added to the embedding */
+    ARCH_TOKEN_TYPES = 1 << 12,        /* row 0 of token_types is added to the embedding */
+    ARCH_EMBD_NORM = 1 << 13,          /* the embedding is normalised */
+    ARCH_SLIDING_PLAIN = 1 << 14,      /* sliding layers rotate without scaling and factors */
+    ARCH_ENCODER = 1 << 15,            /* not causal unless the file says so */
+    ARCH_LOGIT_DIVIDE = 1 << 16,       /* logit_scale is a divisor (granite) */
 };
 
 struct arch {

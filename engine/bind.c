@@ -385,11 +385,15 @@ static float read_scale(struct binder *b, const char *name)
     return scale;
 }
 
-static enum oll_op_kind matrix_op(const char *name)
+/* The device can use a matrix of that name: tables of rows are embedded, the embedding may also be
+ * the head. */
+static bool check_use(struct binder *b, const char *name, const struct oll_gguf_tensor *t)
 {
-    bool is_table = strcmp(name, "token_embd") == 0 || strcmp(name, "position_embd") == 0 ||
-                    strcmp(name, "token_types") == 0;
-    return is_table ? OLL_OP_EMBED : OLL_OP_MATMUL;
+    bool is_embd = strcmp(name, "token_embd") == 0;
+    bool is_table =
+        is_embd || strcmp(name, "position_embd") == 0 || strcmp(name, "token_types") == 0;
+    return (!is_table || check_dtype(b, t, OLL_OP_EMBED)) &&
+           ((is_table && !is_embd) || check_dtype(b, t, OLL_OP_MATMUL));
 }
 
 /* One part of a group: its rows in tensor `t` (of name `name`) begin at `row`. */
@@ -397,7 +401,7 @@ static bool take_part(struct binder *b, const char *name, const struct oll_gguf_
                       uint64_t row, uint64_t n_rows, uint32_t n_in, const struct bind_part *part,
                       struct oll_weight_source *src)
 {
-    if (!check_shape(b, t, (uint64_t[]){n_in, n_rows, 1}) || !check_dtype(b, t, matrix_op(name)))
+    if (!check_shape(b, t, (uint64_t[]){n_in, n_rows, 1}) || !check_use(b, name, t))
         return false;
     size_t row_bytes = oll_dtype_row_bytes(t->dtype, n_in);
     const unsigned char *data = plain_data(b, t, name);

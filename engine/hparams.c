@@ -147,7 +147,7 @@ static const struct row rows[] = {
     F32("rope.scaling.factor", "rope.scale_linear", ropes[0].factor, 0, 1e6),
     U32("rope.scaling.original_context_length", NULL, ropes[0].n_ctx_orig, 0, INT32_MAX),
     F32("rope.scaling.attn_factor", NULL, ropes[0].attn_factor, 0, 1e3),
-    F32("rope.scaling.yarn_ext_factor", NULL, ropes[0].ext_factor, 0, 1e3),
+    F32("rope.scaling.yarn_ext_factor", NULL, ropes[0].ext_factor, -1, 1e3),
     F32("rope.scaling.yarn_attn_factor", NULL, ropes[0].yarn_attn_factor, 0, 1e3),
     F32("rope.scaling.yarn_beta_fast", "rope.scaling.beta_fast", ropes[0].beta_fast, 1e-6, 1e6),
     F32("rope.scaling.yarn_beta_slow", "rope.scaling.beta_slow", ropes[0].beta_slow, 1e-6, 1e6),
@@ -225,6 +225,8 @@ static void read_rope_scaling(struct hparams_reader *r, struct model_hparams *hp
         rope->attn_factor = 1;
     if (rope->n_ctx_orig == 0)
         rope->n_ctx_orig = hp->n_ctx_train;
+    if (rope->ext_factor < 0) /* "as the method says" */
+        rope->ext_factor = 1;
     oll_status status = oll_gguf_str(r->gguf, full_key(r, "rope.scaling.type", key), &text, r->err);
     if (status == OLL_ERR_NOT_FOUND) {
         if (rope->scaling == ROPE_SCALING_NONE)
