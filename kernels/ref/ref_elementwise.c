@@ -15,7 +15,8 @@ double ref_act(enum oll_act act, double x)
     const double sqrt_2_over_pi = 0.79788456080286535588;
     switch (act) {
     case OLL_ACT_SILU: return x * sigmoid(x);
-    case OLL_ACT_GELU: return 0.5 * x * (1.0 + tanh(sqrt_2_over_pi * (x + 0.044715 * x * x * x)));
+    /* 0.5 (1 + tanh u) is sigmoid(2u), which keeps its digits where tanh comes close to -1. */
+    case OLL_ACT_GELU: return x * sigmoid(2.0 * sqrt_2_over_pi * (x + 0.044715 * x * x * x));
     case OLL_ACT_GELU_QUICK: return x * sigmoid(1.702 * x);
     case OLL_ACT_RELU: return x < 0 ? 0 : x;
     case OLL_ACT_RELU_SQR: return x < 0 ? 0 : x * x;
