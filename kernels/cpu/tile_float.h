@@ -34,9 +34,9 @@ MM_INLINE void float_tile(const enum float_format format, const struct cpu_tile 
     MM_EACH_T MM_EACH_R f[1][r][t] = vf_zero();
     uint32_t k = 0;
     for (; k + 2 <= tile->n_in; k += 2, a += 2 * T, w += float_pair_bytes(format)) {
-        MM_PREFETCH(w);
+        MM_PREFETCH(w, tile->w_stride);
         if (format == FLOAT_32)
-            MM_PREFETCH(w + CPU_LINE);
+            MM_PREFETCH(w + CPU_LINE, tile->w_stride);
         MM_UNROLL for (int e = 0; e < 2; e++)
         {
             const int sum = e * MM_TWO_SUMS;

@@ -372,13 +372,14 @@ MM_INLINE void k_tile(const enum k_format f, const struct cpu_tile *tile, const 
         k_unpack(f, b.sub, &scales[0]);
         if (RV > MM_PER_PANEL)
             k_unpack(f, b.sub + b.stride, &scales[1]);
-        MM_UNROLL for (int l = 0; l < k_first_line(f); l++) MM_PREFETCH(b.sub + l * CPU_LINE);
+        MM_UNROLL for (int l = 0; l < k_first_line(f); l++)
+            MM_PREFETCH(b.sub + l * CPU_LINE, b.stride);
         for (b.v0 = 0; b.v0 < halves * RV; b.v0 += RV) {
             vi q[MM_MAX_V][MM_MAX_T];
             MM_EACH_T MM_EACH_R q[r][t] = vi_set32(0);
             for (int j = 0; j < 8; j++) {
                 MM_UNROLL for (int l = 0; l < k_lines(f); l++)
-                    MM_PREFETCH(b.lines + (j * k_lines(f) + l) * CPU_LINE);
+                    MM_PREFETCH(b.lines + (j * k_lines(f) + l) * CPU_LINE, b.stride);
                 if (k_by_16(f))
                     k_sub16(f, &b, j, q, RV, T);
                 else

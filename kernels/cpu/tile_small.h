@@ -138,14 +138,14 @@ MM_INLINE void small_products(const enum small format, const struct small_block 
     }
     MM_UNROLL for (int g = 0; g < 4; g++)
     {
-        MM_PREFETCH(b->lines + g * CPU_LINE);
+        MM_PREFETCH(b->lines + g * CPU_LINE, b->stride);
         MM_EACH_R small_pair(format, b->lines + mm_line(v0 + r, b->stride), b->table, b->high[r], g,
                              &low[r], &up[r]);
         mm_dot(z, low, b->a, g, RV, T);
         mm_dot(z, up, b->a, g + 4, RV, T);
     }
     if (small_is_bytes(format))
-        MM_UNROLL for (int g = 4; g < 8; g++) MM_PREFETCH(b->lines + g * CPU_LINE);
+        MM_UNROLL for (int g = 4; g < 8; g++) MM_PREFETCH(b->lines + g * CPU_LINE, b->stride);
 }
 
 #else
@@ -178,9 +178,9 @@ MM_INLINE void small_products(const enum small format, const struct small_block 
     }
     MM_UNROLL for (int g = 0; g < 4; g++)
     {
-        MM_PREFETCH(b->lines + g * CPU_LINE);
+        MM_PREFETCH(b->lines + g * CPU_LINE, b->stride);
         if (small_is_bytes(format))
-            MM_PREFETCH(b->lines + (g + 4) * CPU_LINE);
+            MM_PREFETCH(b->lines + (g + 4) * CPU_LINE, b->stride);
         MM_EACH_R small_pair(format, b->lines + mm_line(v0 + r, b->stride), b->table, b->high[r], g,
                              &low[r], &up[r]);
         const bool first = g * 2 % chain == 0, last = (g + 1) * 2 % chain == 0;
@@ -220,7 +220,7 @@ MM_INLINE void small_panel(const enum small format, const struct cpu_tile *tile,
         const uint8_t *head = tile->w + small_head(format, i);
         vi z[MM_MAX_V][MM_MAX_T];
         vf d[MM_MAX_V];
-        MM_PREFETCH(head);
+        MM_PREFETCH(head, b.stride);
         b.lines = tile->w + small_lines(format, i);
         MM_EACH_R b.high[r] = five ? vi_load(b.lines + mm_line(v0 + r, b.stride)) : b.table;
         b.lines += five ? CPU_LINE : 0;
