@@ -49,8 +49,10 @@ uint32_t cpu_gemm_chunk(const struct cpu_gemm *g, uint32_t nth)
 
 /* ---- storing ---- */
 
-static void store_row(const struct cpu_store *s, const float *c, uint32_t row, uint32_t o,
-                      uint32_t n)
+/* n results of one token, from output o on. Inlined with n a constant for whole panels. */
+static inline __attribute__((always_inline)) void store_row(const struct cpu_store *s,
+                                                            const float *c, uint32_t row,
+                                                            uint32_t o, const uint32_t n)
 {
     float *y = cpu_mat_row(s->y, row) + o;
     if (!s->bias && !s->residual && s->scale == 1) {
@@ -59,7 +61,9 @@ static void store_row(const struct cpu_store *s, const float *c, uint32_t row, u
     }
     float v[2 * CPU_PANEL_ROWS];
     for (uint32_t i = 0; i < n; i++)
-        v[i] = s->scale * (s->bias ? c[i] + s->bias[o + i] : c[i]);
+        v[i] = s->bias ? c[i] + s->bias[o + i] : c[i];
+    for (uint32_t i = 0; i < n; i++)
+        v[i] *= s->scale;
     if (s->residual) {
         const float *r = cpu_mat_row(s->residual, row) + o;
         for (uint32_t i = 0; i < n; i++)
@@ -71,21 +75,34 @@ static void store_row(const struct cpu_store *s, const float *c, uint32_t row, u
 static void store_tile(const struct cpu_gemm *g, const float *c, uint32_t panel, uint32_t n_panel,
                        struct cpu_range tokens)
 {
+    const struct cpu_store *s = &g->store;
     const uint32_t o = panel * CPU_PANEL_ROWS, width = n_panel * CPU_PANEL_ROWS;
-    const uint32_t left = g->w->base.n_out - o, n = left < width ? left : width;
-    for (uint32_t t = tokens.begin; t < tokens.end; t++, c += width)
-        store_row(&g->store, c, g->store.rows ? g->store.rows[t] : t, o, n);
+    const uint32_t left = g->w->base.n_out - o;
+    for (uint32_t t = tokens.begin; t < tokens.end; t++, c += width) {
+        const uint32_t row = s->rows ? s->rows[t] : t;
+        if (left < width)
+            store_row(s, c, row, o, left);
+        else if (n_panel == 2)
+            store_row(s, c, row, o, 2 * CPU_PANEL_ROWS);
+        else
+            store_row(s, c, row, o, CPU_PANEL_ROWS);
+    }
 }
 
-static void store_pair(const struct cpu_gemm *g, const float *c, uint32_t panel,
+/* gate and up [tokens][16]: the activation of all at once, then row by row. */
+static void store_pair(const struct cpu_gemm *g, const float *gate, const float *up, uint32_t panel,
                        struct cpu_range tokens)
 {
+    _Alignas(64) float v[CPU_TILE_TOKENS * CPU_PANEL_ROWS];
     const uint32_t o = panel * CPU_PANEL_ROWS, left = g->w->base.n_out - o;
-    const uint32_t n = left < CPU_PANEL_ROWS ? left : CPU_PANEL_ROWS;
-    for (uint32_t t = tokens.begin; t < tokens.end; t++, c += 2 * CPU_PANEL_ROWS) {
-        const uint32_t row = g->store.rows ? g->store.rows[t] : t;
-        float *y = cpu_mat_row(g->store.y, row) + o;
-        g->k->glu(g->store.act, c, c + CPU_PANEL_ROWS, y, n);
+    const float *from = v;
+    g->k->glu(g->store.act, gate, up, v, (tokens.end - tokens.begin) * CPU_PANEL_ROWS);
+    for (uint32_t t = tokens.begin; t < tokens.end; t++, from += CPU_PANEL_ROWS) {
+        float *y = cpu_mat_row(g->store.y, g->store.rows ? g->store.rows[t] : t) + o;
+        if (left < CPU_PANEL_ROWS)
+            memcpy(y, from, left * sizeof *y);
+        else
+            memcpy(y, from, CPU_PANEL_ROWS * sizeof *y);
     }
 }
 
@@ -157,34 +174,26 @@ static struct cpu_tile tile_of(const struct operand *o, const struct cpu_batch *
     };
 }
 
-/* Two tiles of one panel as one of two: columns 0-15 and 16-31 of c. */
-static void run_side_by_side(const struct cpu_gemm *g, const struct operand *gate,
-                             const struct operand *up, struct cpu_range tokens, float *c)
-{
-    _Alignas(64) float half[2][CPU_TILE_TOKENS * CPU_PANEL_ROWS];
-    const struct cpu_tile a = tile_of(gate, g->batch, tokens, half[0]);
-    const struct cpu_tile b = tile_of(up, g->up_batch, tokens, half[1]);
-    gate->row->narrow[a.n_tokens](&a);
-    up->row->narrow[b.n_tokens](&b);
-    for (uint32_t t = 0; t < a.n_tokens; t++)
-        for (int h = 0; h < 2; h++)
-            memcpy(c + (2 * t + (uint32_t)h) * CPU_PANEL_ROWS, half[h] + t * CPU_PANEL_ROWS,
-                   CPU_PANEL_ROWS * sizeof(float));
-}
-
 static void run_pair(const struct cpu_gemm *g, const struct operand *gate, const struct operand *up,
                      uint32_t panel, struct cpu_range tokens)
 {
-    _Alignas(64) float c[CPU_TILE_TOKENS * 2 * CPU_PANEL_ROWS];
-    struct cpu_tile tile = tile_of(gate, g->batch, tokens, c);
+    _Alignas(64) float half[2][CPU_TILE_TOKENS * CPU_PANEL_ROWS];
+    _Alignas(64) float both[CPU_TILE_TOKENS * 2 * CPU_PANEL_ROWS];
+    struct cpu_tile a = tile_of(gate, g->batch, tokens, half[0]);
+    const struct cpu_tile b = tile_of(up, g->up_batch, tokens, half[1]);
     const bool interleaved = g->w->store && g->w->store == g->up->store && up->w > gate->w;
-    if (interleaved && gate->row->wide[tile.n_tokens]) {
-        tile.w_stride = (size_t)(up->w - gate->w);
-        gate->row->wide[tile.n_tokens](&tile);
+    if (interleaved && gate->row->wide[a.n_tokens]) {
+        a.w_stride = (size_t)(up->w - gate->w);
+        a.c = both;
+        gate->row->wide[a.n_tokens](&a);
+        for (uint32_t i = 0; i < 2 * a.n_tokens; i++)
+            memcpy(half[i % 2] + i / 2 * CPU_PANEL_ROWS, both + i * CPU_PANEL_ROWS,
+                   CPU_PANEL_ROWS * sizeof(float));
     } else {
-        run_side_by_side(g, gate, up, tokens, c);
+        gate->row->narrow[a.n_tokens](&a);
+        up->row->narrow[b.n_tokens](&b);
     }
-    store_pair(g, c, panel, tokens);
+    store_pair(g, half[0], half[1], panel, tokens);
 }
 
 static void run_tile(const struct cpu_gemm *g, const struct operand *o, uint32_t panel,

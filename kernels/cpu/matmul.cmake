@@ -1,6 +1,6 @@
 # Matrix kernels: the families of each instruction set, compiled with its flags (kernels/cpu/x86, kernels/cpu/arm).
 set_source_files_properties(cpu/cpu_expand.c cpu/cpu_expand_rows.c cpu/cpu_matmul_scalar.c cpu/cpu_pack_float.c
-  cpu/cpu_pack_k.c cpu/cpu_pack_small.c PROPERTIES COMPILE_OPTIONS -O3)
+  cpu/cpu_pack_k.c cpu/cpu_pack_small.c cpu/cpu_gemm.c PROPERTIES COMPILE_OPTIONS -O3)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
   target_compile_definitions(oll_kernels PRIVATE OLL_X86)
