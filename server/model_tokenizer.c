@@ -11,7 +11,8 @@ oll_status model_tokenizer_load(const char *model, struct oll_tokenizer **out,
     OLL_TRY(model_path_resolve(model, &path, err));
     oll_status status = oll_gguf_open(path, &gguf, err);
     if (status == OLL_OK) {
-        status = oll_tokenizer_new(gguf, 0, out, err);
+        const struct oll_gguf_tensor *embd = oll_gguf_find_tensor(gguf, "token_embd.weight");
+        status = oll_tokenizer_new(gguf, embd ? embd->ne[1] : 0, out, err);
         if (status != OLL_OK)
             oll_error_prefix(err, "%s", path);
     }

@@ -2,7 +2,7 @@
 #ifndef OLL_SERVER_MODEL_TOKENIZER_H
 #define OLL_SERVER_MODEL_TOKENIZER_H
 
-#include "tokenizer/tokenizer.h"
+#include "engine/eval.h"
 
 /* `model` is a path to a GGUF file or a name in the store. *out is released with
  * oll_tokenizer_free. The error names the model. */

@@ -180,11 +180,8 @@ static oll_status find_occurrences(const struct partition *part, const char *tex
 {
     uint32_t state = 0;
     for (size_t pos = n; pos-- > 0;) {
-        if (state == 0) {
-            while (!part->last_byte[(unsigned char)text[pos]])
-                if (pos-- == 0)
-                    return OLL_OK;
-        }
+        if (state == 0 && !part->last_byte[(unsigned char)text[pos]])
+            continue; /* nearly all bytes of nearly all texts */
         state = next_state(part, state, text[pos]);
         uint32_t token = longest(part, state, parse_special, SIZE_MAX);
         if (token)
