@@ -1,13 +1,14 @@
 /* Correctness and speed of every op on every ISA level.
  *
  *   test_kernels [--device cpu] [--isa LEVEL] [--filter TEXT] [--seed N] [--threads N]
- *                [--list] [--full] [--bench] [--verbose]
+ *                [--every N] [--list] [--full] [--bench] [--verbose]
  *
  * Each trial runs on `ref` and, for each level, on the candidate device; a level that the machine
- * lacks is skipped with exit code 77 when it was asked for by name. `--full` adds real model sizes
- * and whole products of shapes; `--bench` times the trials that have rates. A crash or a hang is a
- * failure of the trial under way: trials run in a child process, and the parent starts another one
- * behind the trial that died. */
+ * lacks is skipped with exit code 77 when it was asked for by name. `--every N` runs each N-th
+ * trial alone, for slow builds. `--full` adds real model sizes and whole products of shapes;
+ * `--bench` times the trials that have rates. A crash or a hang is a failure of the trial under
+ * way: trials run in a child process, and the parent starts another one behind the trial that died.
+ */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "kernels/cpu/cpu_features.h"
 #include "tests/kernels/cases.h"
@@ -178,10 +179,12 @@ static bool parse_options(struct session *s, int argc, char **argv)
             s->seed = strtoull(argv[++i], NULL, 0);
         else if (strcmp(argv[i], "--threads") == 0)
             s->n_threads = atoi(argv[++i]);
+        else if (strcmp(argv[i], "--every") == 0)
+            s->every = atoi(argv[++i]);
         else
             return false;
     }
-    return true;
+    return s->every > 0;
 }
 
 /* Why nothing can be tested here, or NULL. */
@@ -200,10 +203,11 @@ static const char *reason_to_skip(const struct session *s)
 
 int main(int argc, char **argv)
 {
-    struct session s = {.device = "cpu", .filter = "", .seed = 1};
+    struct session s = {.device = "cpu", .filter = "", .seed = 1, .every = 1};
     if (!parse_options(&s, argc, argv)) {
         fprintf(stderr, "usage: test_kernels [--device NAME] [--isa LEVEL] [--filter TEXT] "
-                        "[--seed N] [--threads N] [--list] [--full] [--bench] [--verbose]\n");
+                        "[--seed N] [--threads N] [--every N] [--list] [--full] [--bench] "
+                        "[--verbose]\n");
         return 2;
     }
     const char *reason = reason_to_skip(&s);

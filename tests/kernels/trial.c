@@ -33,7 +33,8 @@ bool trial_open(struct trial *t, struct session *s, const char *fmt, ...)
     vsnprintf(t->name, sizeof t->name, fmt, args);
     va_end(args);
     progress->index++;
-    if (progress->index <= s->resume_after || !strstr(t->name, s->filter))
+    if (progress->index <= s->resume_after || progress->index % s->every != 0 ||
+        !strstr(t->name, s->filter))
         return false;
     if (s->is_list) {
         printf("%s\n", t->name);
