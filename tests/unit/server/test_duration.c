@@ -50,4 +50,24 @@ TEST(parses_like_go)
         CHECK_MSG(!duration_parse(bad[i], &ns), "\"%s\"", bad[i]);
 }
 
+static const char *explain(const char *text)
+{
+    static char out[128];
+    duration_explain(text, out, sizeof out);
+    return out;
+}
+
+TEST(says_what_is_wrong)
+{
+    CHECK_STR(explain("60"), "time: missing unit in duration \"60\"");
+    CHECK_STR(explain("-1"), "time: missing unit in duration \"-1\"");
+    CHECK_STR(explain("1h5"), "time: missing unit in duration \"1h5\"");
+    CHECK_STR(explain("1d"), "time: unknown unit \"d\" in duration \"1d\"");
+    CHECK_STR(explain("1.5hours"), "time: unknown unit \"hours\" in duration \"1.5hours\"");
+    CHECK_STR(explain("abc"), "time: invalid duration \"abc\"");
+    CHECK_STR(explain(""), "time: invalid duration \"\"");
+    CHECK_STR(explain("-"), "time: invalid duration \"-\"");
+    CHECK_STR(explain("."), "time: invalid duration \".\"");
+}
+
 int main(int argc, char **argv) { return testing_main(argc, argv); }
