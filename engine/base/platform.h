@@ -47,7 +47,11 @@ uint64_t oll_platform_memory_total(void);
 uint64_t oll_platform_memory_free(void);
 /* Fills `n` bytes (at most 256) with unpredictable ones. */
 void oll_platform_random(void *out, size_t n);
-/* Peak resident set of this process in bytes, 0 when unknown. */
+/* Peak resident set of this process in bytes, 0 when unknown; since the start, or since the last
+ * reset where the system can forget (false where it cannot). */
 uint64_t oll_platform_peak_rss(void);
+bool oll_platform_peak_rss_reset(void);
+/* Name of the processor as its maker gave it, "unknown" when the system does not tell. */
+void oll_platform_cpu_name(char *out, size_t n);
 
 #endif

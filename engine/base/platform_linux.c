@@ -155,12 +155,13 @@ void oll_platform_pages_free(void *p, size_t n_bytes)
         munmap(p, n_bytes);
 }
 
-static uint64_t meminfo_bytes(const char *key)
+/* A line "key   123 kB" of a file of the kernel, in bytes; 0 when there is none. */
+static uint64_t read_kib(const char *path, const char *key)
 {
     char line[256];
     uint64_t kib = 0;
     size_t n = strlen(key);
-    FILE *f = fopen("/proc/meminfo", "re");
+    FILE *f = fopen(path, "re");
     if (!f)
         return 0;
     while (fgets(line, sizeof line, f)) {
@@ -172,6 +173,8 @@ static uint64_t meminfo_bytes(const char *key)
     fclose(f);
     return kib * 1024;
 }
+
+static uint64_t meminfo_bytes(const char *key) { return read_kib("/proc/meminfo", key); }
 
 /* Limit of the cgroup in bytes, or 0. v1 states "no limit" as a number near 2^63. */
 static uint64_t cgroup_memory_max(void)
@@ -215,10 +218,33 @@ uint64_t oll_platform_memory_free(void)
     return avail;
 }
 
-uint64_t oll_platform_peak_rss(void)
+/* Not getrusage: its maximum counts the program that called exec and cannot be reset. */
+uint64_t oll_platform_peak_rss(void) { return read_kib("/proc/self/status", "VmHWM:"); }
+
+bool oll_platform_peak_rss_reset(void)
 {
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss * 1024u : 0;
+    FILE *f = fopen("/proc/self/clear_refs", "we");
+    if (!f)
+        return false;
+    const bool ok = fputs("5", f) >= 0; /* proc(5): the peak becomes the present size */
+    return fclose(f) == 0 && ok;
+}
+
+void oll_platform_cpu_name(char *out, size_t n)
+{
+    char line[256];
+    FILE *f = fopen("/proc/cpuinfo", "re");
+    snprintf(out, n, "unknown");
+    while (f && fgets(line, sizeof line, f)) {
+        const char *colon = strchr(line, ':');
+        if (!colon || (strncmp(line, "model name", 10) != 0 && strncmp(line, "Model", 5) != 0))
+            continue;
+        colon += strspn(colon, ": \t");
+        snprintf(out, n, "%.*s", (int)strcspn(colon, "\n"), colon);
+        break;
+    }
+    if (f)
+        fclose(f);
 }
 
 void oll_platform_random(void *out, size_t n)

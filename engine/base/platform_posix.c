@@ -87,6 +87,10 @@ uint64_t oll_platform_peak_rss(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (uint64_t)usage.ru_maxrss : 0;
 }
 
+bool oll_platform_peak_rss_reset(void) { return false; }
+
+void oll_platform_cpu_name(char *out, size_t n) { snprintf(out, n, "unknown"); }
+
 void oll_platform_random(void *out, size_t n)
 {
     FILE *f = fopen("/dev/urandom", "rb");
