@@ -25,6 +25,7 @@ struct attention_case {
     bool has_sinks, has_slopes, is_bidirectional;
     enum paging paging;
     enum fill q_fill, kv_fill;
+    bool has_nan; /* in the last key and value of the first sequence */
     bool is_bench;
 };
 
@@ -284,10 +285,10 @@ static const char *describe(const struct attention_case *c, char *text, size_t n
             snprintf(text + at, n - (size_t)at, "%s%u:%u", s ? "," : "", c->lens[s], c->n_query[s]);
     if (c->window)
         at += snprintf(text + at, n - (size_t)at, "/w%u", c->window);
-    snprintf(text + at, n - (size_t)at, "%s%s%s%s%s/%s_x_%s", c->softcap != 0 ? "/softcap" : "",
+    snprintf(text + at, n - (size_t)at, "%s%s%s%s%s/%s_x_%s%s", c->softcap != 0 ? "/softcap" : "",
              c->has_sinks ? "/sinks" : "", c->has_slopes ? "/alibi" : "",
              c->is_bidirectional ? "/bidirectional" : "", pagings[c->paging], fill_name(c->q_fill),
-             fill_name(c->kv_fill));
+             fill_name(c->kv_fill), c->has_nan ? "/nan" : "");
     return text;
 }
 
@@ -312,6 +313,10 @@ static void attention_trial(struct session *s, const struct attention_case *c)
     trial_needs(&t, OLL_OP_KV_STORE, c->dtype);
     declare_pages(&t, &p);
     declare_store(&t, &p);
+    if (c->has_nan) {
+        trial_row(&t, t.image, p.k, c->lens[0] - 1)[0] = NAN;
+        trial_row(&t, t.image, p.v, c->lens[0] - 1)[0] = NAN;
+    }
     declare_queries(&t, &p);
     p.y = trial_mat(&t, "y", p.n_query, c->n_head * c->head_dim_v, ROLE_OUT, FILL_ZERO);
     /* Decoding rows have the same bits alone and together (spec 2.16). */
@@ -425,6 +430,9 @@ static void batch_family(struct session *s, enum oll_dtype dtype)
         c.is_bidirectional = true;
         attention_trial(s, &c);
         c.is_bidirectional = false;
+        c.has_nan = true; /* the first sequence alone shows it */
+        attention_trial(s, &c);
+        c.has_nan = false;
         c.has_sinks = c.has_slopes = true;
         attention_trial(s, &c);
         c.has_sinks = c.has_slopes = false;

@@ -64,35 +64,45 @@ static void bound_norm(struct trial *t, const struct params *p, bool is_hostile)
         trial_bound(t, p->y, 0, 0, 1e-7);
 }
 
-/* affine: 0 no weight, 1 weight per column of the group, 2 per column of the row; LAYER gets biases
- * likewise. */
-static void norm_trial(struct session *s, enum oll_norm_kind kind, uint32_t rows, uint32_t cols,
-                       uint32_t group, int affine, enum fill fill)
+struct norm_case {
+    enum oll_norm_kind kind;
+    uint32_t rows, cols, group;
+    int affine; /* 0 no weight, 1 weight per column of the group, 2 per column of the row; LAYER
+                   gets biases likewise */
+    enum fill fill;
+    bool has_nan; /* in the middle row */
+};
+
+static void norm_trial(struct session *s, struct norm_case c)
 {
     static const char *const kinds[] = {"rms", "layer", "l2"};
     struct trial t;
-    struct params p = {
-        .op = {.kind = kind, .group = group, .eps = cols % 2 ? 1e-5f : 1e-6f}, .w = -1, .b = -1};
-    if (!trial_open(&t, s, "norm/%s/r%uc%u/group%u/affine%d/%s", kinds[kind], rows, cols, group,
-                    affine, fill_name(fill)))
+    struct params p = {.op = {.kind = c.kind, .group = c.group, .eps = c.cols % 2 ? 1e-5f : 1e-6f},
+                       .w = -1,
+                       .b = -1};
+    if (!trial_open(&t, s, "norm/%s/r%uc%u/group%u/affine%d/%s%s", kinds[c.kind], c.rows, c.cols,
+                    c.group, c.affine, fill_name(c.fill), c.has_nan ? "/nan" : ""))
         return;
     trial_needs(&t, OLL_OP_NORM, OLL_F32);
-    uint32_t n_affine = affine == 1 && group ? group : cols;
-    if (affine && kind != OLL_NORM_L2)
+    uint32_t n_affine = c.affine == 1 && c.group ? c.group : c.cols;
+    if (c.affine && c.kind != OLL_NORM_L2)
         p.w = trial_vec(&t, "w", n_affine, FILL_NORMAL);
-    if (affine && kind == OLL_NORM_LAYER && cols % 3 != 0)
+    if (c.affine && c.kind == OLL_NORM_LAYER && c.cols % 3 != 0)
         p.b = trial_vec(&t, "b", n_affine, FILL_NORMAL);
-    bool in_place = (rows + cols) % 2;
-    p.x = trial_mat(&t, "x", rows, cols, in_place ? ROLE_INOUT : ROLE_IN, fill);
-    p.y = in_place ? p.x : trial_mat(&t, "y", rows, cols, ROLE_OUT, FILL_ZERO);
-    bound_norm(&t, &p, fill_is_hostile(fill) || fill == FILL_HEAVY);
-    t.has_threads = rows >= 8;
-    t.is_bench = cols == 2048 && rows == 1;
+    bool in_place = (c.rows + c.cols) % 2;
+    p.x = trial_mat(&t, "x", c.rows, c.cols, in_place ? ROLE_INOUT : ROLE_IN, c.fill);
+    if (c.has_nan)
+        trial_row(&t, t.image, p.x, c.rows / 2)[c.cols / 2] = NAN;
+    p.y = in_place ? p.x : trial_mat(&t, "y", c.rows, c.cols, ROLE_OUT, FILL_ZERO);
+    bound_norm(&t, &p, fill_is_hostile(c.fill) || c.fill == FILL_HEAVY);
+    t.has_threads = c.rows >= 8;
+    t.is_bench = s->is_bench;
     t.n_byte = 0;
     trial_run(&t, record_norm, &p);
 }
 
-void cases_norm(struct session *s)
+/* Shapes one dimension at a time, groups, fills. */
+static void norm_family(struct session *s, enum oll_norm_kind kind)
 {
     static const uint32_t cols[] = {1,  2,  3,  5,  7,  8,   9,   15,  16,   17,  31,
                                     32, 33, 63, 64, 65, 100, 128, 576, 1536, 2048};
@@ -100,22 +110,35 @@ void cases_norm(struct session *s)
     static const struct {
         uint32_t cols, group;
     } groups[] = {{64, 64}, {128, 64}, {192, 64}, {640, 128}, {33, 11}, {20, 1}, {72, 24}};
+    for (size_t i = 0; i < sizeof cols / sizeof cols[0]; i++)
+        norm_trial(s, (struct norm_case){kind, 3, cols[i], 0, (int)(i % 2), FILL_NORMAL, false});
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        norm_trial(s, (struct norm_case){kind, rows[i], 96, 0, 1, FILL_NORMAL, false});
+        norm_trial(s, (struct norm_case){kind, rows[i], 70, 0, 1, FILL_NORMAL, true});
+    }
+    for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
+        for (int affine = 0; affine < 3; affine++)
+            norm_trial(s, (struct norm_case){kind, 5, groups[i].cols, groups[i].group, affine,
+                                             FILL_NORMAL, affine == 2});
+    }
+    for (int fill = 0; fill < FILL_COUNT; fill++) {
+        norm_trial(s, (struct norm_case){kind, 3, 69, 0, 1, (enum fill)fill, false});
+        norm_trial(s, (struct norm_case){kind, 2, 256, 64, 2, (enum fill)fill, false});
+    }
+    if (s->is_full)
+        norm_trial(s, (struct norm_case){kind, 512, 8192, 0, 1, FILL_NORMAL, false});
+}
+
+void cases_norm(struct session *s)
+{
     for (int kind = OLL_NORM_RMS; kind <= OLL_NORM_L2; kind++) {
-        enum oll_norm_kind k = (enum oll_norm_kind)kind;
-        for (size_t i = 0; i < sizeof cols / sizeof cols[0]; i++)
-            norm_trial(s, k, 3, cols[i], 0, (int)(i % 2), FILL_NORMAL);
-        for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
-            norm_trial(s, k, rows[i], 96, 0, 1, FILL_NORMAL);
-        for (size_t i = 0; i < sizeof groups / sizeof groups[0]; i++) {
-            for (int affine = 0; affine < 3; affine++)
-                norm_trial(s, k, 5, groups[i].cols, groups[i].group, affine, FILL_NORMAL);
+        if (!s->is_bench) {
+            norm_family(s, (enum oll_norm_kind)kind);
+            continue;
         }
-        for (int fill = 0; fill < FILL_COUNT; fill++) {
-            norm_trial(s, k, 3, 69, 0, 1, (enum fill)fill);
-            norm_trial(s, k, 2, 256, 64, 2, (enum fill)fill);
-        }
-        norm_trial(s, k, 1, 2048, 0, 1, FILL_NORMAL);
-        if (s->is_full)
-            norm_trial(s, k, 512, 8192, 0, 1, FILL_NORMAL);
+        norm_trial(s,
+                   (struct norm_case){(enum oll_norm_kind)kind, 1, 2048, 0, 1, FILL_NORMAL, false});
+        norm_trial(
+            s, (struct norm_case){(enum oll_norm_kind)kind, 512, 2048, 0, 1, FILL_NORMAL, false});
     }
 }
