@@ -216,10 +216,11 @@ static oll_status fail_type(const char *type, struct oll_error *err)
     for (int i = 0; i < N_MIX; i++)
         oll_strbuf_printf(&known, "%s%s", i ? ", " : "", mixes[i].name);
     for (int d = 0; d < OLL_DTYPE_COUNT; d++) {
+        const char *text = oll_dtype_name((uint32_t)d);
         char name[NAME_MAX_BYTES];
         if (!bench_fill_supported((enum oll_dtype)d))
             continue;
-        lower(oll_dtype_name((uint32_t)d), NAME_MAX_BYTES, name);
+        lower(text, strlen(text), name);
         oll_strbuf_printf(&known, ", %.*s", (int)strlen(name), name);
     }
     (void)OLL_FAIL(err, OLL_ERR_ARG, "no type '%s'; the types are %s", type, known.data);
