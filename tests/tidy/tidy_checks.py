@@ -226,7 +226,7 @@ def check_libraries(tree):
 # The words are put together here so that this file does not contain them.
 UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK|stu" r"bs?|for no" r"w|not impl" r"emented|"
                         r"place" r"holders?)\b")
-MACHINE = re.compile(r"(?<![\w.~}/-])/(?:wor" r"k|roo" r"t|tm" r"p|hom" r"e/\w+|Use" r"rs/\w+|mn" r"t)/[\w.-]|"
+MACHINE = re.compile(r"(?<![\w.~}/-])/(?:wor" r"k|roo" r"t|tm" r"p|hom" r"e/\w\w+|Use" r"rs/\w\w+|mn" r"t)/[\w.-]|"
                      r"\b(?:deb\.debi" r"an\.org|pyp" r"i\.org|pythonhos" r"ted\.org)\b")
 
 
