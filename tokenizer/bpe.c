@@ -66,10 +66,9 @@ static uint32_t text_pair(const void *model, const char *text, uint32_t left, ui
 /* ---- merges ---- */
 
 struct merge_reader {
-    struct oll_tokenizer *tok;
+    const struct vocab *vocab;
     char *buffer; /* room for both halves of the longest merge */
     int32_t last; /* result of the merge before, for a guess at the next */
-    uint64_t n_probes, max_probes;
 };
 
 /* Bytes of a text of the vocabulary, as pieces have them. */
@@ -92,7 +91,7 @@ static int32_t find_piece(const struct vocab *vocab, const char *p, size_t n)
 /* Most lists give the tokens in the order of their ids: then no search is needed. */
 static int32_t find_merged(struct merge_reader *r, const char *p, size_t n)
 {
-    const struct vocab *vocab = &r->tok->vocab;
+    const struct vocab *vocab = r->vocab;
     int32_t guess = r->last + 1;
     if (guess < vocab->n_tokens && (vocab->flags[guess] & VOCAB_IN_MAP)) {
         size_t len;
@@ -106,56 +105,58 @@ static int32_t find_merged(struct merge_reader *r, const char *p, size_t n)
     return id;
 }
 
-/* Adds one merge unless its parts or its result are no tokens; the first of equal ones stays. */
-static bool add_merge(struct merge_reader *r, struct oll_gguf_str s, uint32_t rank)
+/* A merge as the table holds it; key 0 when its parts or its result are no tokens. */
+static struct bpe_slot read_merge(struct merge_reader *r, struct oll_gguf_str s, uint32_t rank)
 {
-    const struct vocab *vocab = &r->tok->vocab;
-    struct bpe *bpe = &r->tok->bpe;
+    const struct bpe_slot none = {0, no_merge};
     const char *space = s.len > 1 ? memchr(s.data + 1, ' ', (size_t)s.len - 1) : NULL;
     if (!space)
-        return true;
+        return none;
     bool left_ok, right_ok;
     size_t n_text = (size_t)(space - s.data);
-    size_t n_left = to_piece(vocab, s.data, n_text, r->buffer, &left_ok);
+    size_t n_left = to_piece(r->vocab, s.data, n_text, r->buffer, &left_ok);
     size_t n_right =
-        to_piece(vocab, space + 1, (size_t)s.len - n_text - 1, r->buffer + n_left, &right_ok);
-    int32_t left = find_piece(vocab, r->buffer, n_left);
-    int32_t right = find_piece(vocab, r->buffer + n_left, n_right);
+        to_piece(r->vocab, space + 1, (size_t)s.len - n_text - 1, r->buffer + n_left, &right_ok);
+    int32_t left = find_piece(r->vocab, r->buffer, n_left);
+    int32_t right = find_piece(r->vocab, r->buffer + n_left, n_right);
     if (!left_ok || !right_ok || left < 0 || right < 0)
-        return true;
+        return none;
     int32_t merged = find_merged(r, r->buffer, n_left + n_right);
-    if (merged < 0)
-        return true;
-    uint64_t key = pair_key((uint32_t)left, (uint32_t)right);
-    size_t i = pair_index(bpe, key);
-    while (bpe->slots[i].key != 0 && bpe->slots[i].key != key) {
-        i = (i + 1) & bpe->mask;
-        if (r->n_probes++ == r->max_probes)
-            return false;
+    return merged < 0 ? none
+                      : (struct bpe_slot){pair_key((uint32_t)left, (uint32_t)right),
+                                          {rank, (uint32_t)merged}};
+}
+
+/* Puts the merges into the table; the first of equal ones stays. A loop of its own, so that the
+ * processor can wait for several places of the table at once. False when the pairs collide beyond
+ * all chance. */
+static bool fill_table(struct bpe *bpe, const struct bpe_slot *list, size_t n)
+{
+    uint64_t n_probes = 0, max_probes = (uint64_t)n * PROBES_PER_MERGE + PROBES_ALWAYS;
+    for (size_t k = 0; k < n; k++) {
+        if (list[k].key == 0)
+            continue;
+        size_t i = pair_index(bpe, list[k].key);
+        while (bpe->slots[i].key != 0 && bpe->slots[i].key != list[k].key) {
+            i = (i + 1) & bpe->mask;
+            if (n_probes++ == max_probes)
+                return false;
+        }
+        if (bpe->slots[i].key == 0)
+            bpe->slots[i] = list[k];
     }
-    if (bpe->slots[i].key == 0)
-        bpe->slots[i] = (struct bpe_slot){key, {rank, (uint32_t)merged}};
     return true;
 }
 
-static oll_status read_merges(struct oll_tokenizer *tok, const struct oll_gguf_kv *kv,
-                              struct oll_error *err)
+static oll_status read_list(const struct vocab *vocab, const struct oll_gguf_kv *kv,
+                            struct bpe_slot *list, struct oll_error *err)
 {
-    struct merge_reader r = {.tok = tok, .last = OLL_TOKEN_NONE};
-    struct bpe *bpe = &tok->bpe;
+    struct merge_reader r = {.vocab = vocab, .last = OLL_TOKEN_NONE};
     size_t n = (size_t)kv->count, longest = 0;
-    unsigned bits = 4;
     oll_status status = OLL_OK;
     struct oll_gguf_str *strings = oll_alloc(n, sizeof *strings);
-    while (((size_t)1 << bits) < 2 * n)
-        bits++;
-    bpe->slots = oll_calloc((size_t)1 << bits, sizeof *bpe->slots);
-    bpe->shift = 64 - bits;
-    bpe->mask = ((size_t)1 << bits) - 1;
-    if (!strings || !bpe->slots) {
-        status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the merges");
-        goto done;
-    }
+    if (!strings)
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the merges");
     OLL_TRY_DONE(oll_gguf_kv_strings(kv, strings, err));
     for (size_t i = 0; i < n; i++)
         longest = strings[i].len > longest ? (size_t)strings[i].len : longest;
@@ -164,17 +165,38 @@ static oll_status read_merges(struct oll_tokenizer *tok, const struct oll_gguf_k
         status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the merges");
         goto done;
     }
-    r.max_probes = (uint64_t)n * PROBES_PER_MERGE + PROBES_ALWAYS;
     for (size_t i = 0; i < n; i++)
-        if (!add_merge(&r, strings[i], (uint32_t)i)) {
-            status = OLL_FAIL(err, OLL_ERR_FORMAT,
-                              "tokenizer.ggml.merges: the pairs are made to collide; "
-                              "get the model from another source");
-            goto done;
-        }
+        list[i] = read_merge(&r, strings[i], (uint32_t)i);
 done:
     oll_free(strings);
     oll_free(r.buffer);
+    return status;
+}
+
+static oll_status read_merges(struct oll_tokenizer *tok, const struct oll_gguf_kv *kv,
+                              struct oll_error *err)
+{
+    struct bpe *bpe = &tok->bpe;
+    size_t n = (size_t)kv->count;
+    unsigned bits = 4;
+    oll_status status = OLL_OK;
+    while (((size_t)1 << bits) < 2 * n)
+        bits++;
+    struct bpe_slot *list = oll_alloc(n, sizeof *list);
+    bpe->slots = oll_calloc((size_t)1 << bits, sizeof *bpe->slots);
+    bpe->shift = 64 - bits;
+    bpe->mask = ((size_t)1 << bits) - 1;
+    if (!list || !bpe->slots) {
+        status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the merges");
+        goto done;
+    }
+    OLL_TRY_DONE(read_list(&tok->vocab, kv, list, err));
+    if (!fill_table(bpe, list, n))
+        status = OLL_FAIL(err, OLL_ERR_FORMAT,
+                          "tokenizer.ggml.merges: the pairs are made to collide; "
+                          "get the model from another source");
+done:
+    oll_free(list);
     return status;
 }
 

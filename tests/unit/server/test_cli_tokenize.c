@@ -2,7 +2,7 @@
 #include "engine/base/file.h"
 #include "engine/base/mem.h"
 #include "server/cli.h"
-#include "tests/testing.h"
+#include "tests/unit/gguf/forge.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 extern const struct cli_command cli_tokenize, cli_detokenize, cli_bench;
 const struct cli_command *const cli_commands[] = {&cli_tokenize, &cli_detokenize, &cli_bench, NULL};
 
-static char folder[] = "/tmp/test_cli_tokenize.XXXXXX", model[1024];
+static char folder[256], model[1024];
 static char *out, *errors; /* of the last run */
 
 static void path_of(const char *name, char path[320])
@@ -175,7 +175,7 @@ TEST(bench_says_what_it_measured)
 
 int main(int argc, char **argv)
 {
-    OLL_ASSERT(mkdtemp(folder) != NULL);
+    forge_folder(folder);
     int code = testing_main(argc, argv);
     oll_free(out);
     oll_free(errors);
