@@ -225,9 +225,9 @@ TEST(far_positions_keep_their_angle)
     setup();
     struct oll_mat table = mat(1, 2, NULL);
     struct op_rope_table d = {
-        .table = table, .pos = INTS(10000000), .freq = VEC(1), .magnitude = 1};
+        .table = table, .pos = INTS(10000000), .freq = VEC(0.1f), .magnitude = 1};
     op_rope_table(&cmd, &d);
-    EXPECT(table, 1e-7, cos(1e7), sin(1e7));
+    EXPECT(table, 1e-7, cos(1e7 * (double)0.1f), sin(1e7 * (double)0.1f));
     teardown();
 }
 
