@@ -4,6 +4,7 @@
 #include "kernels/backends.h"
 #include "kernels/op_check.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* A pass of the largest model takes a few thousand ops; more is a loop gone wrong. */
@@ -101,8 +102,8 @@ oll_status oll_device_open(const char *name, const struct oll_device_params *par
     }
     char known[64] = "";
     for (int i = 0; i < N_BACKEND; i++) {
-        strncat(known, i ? ", " : "", sizeof known - strlen(known) - 1);
-        strncat(known, backends[i]->name, sizeof known - strlen(known) - 1);
+        size_t n = strlen(known);
+        snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", backends[i]->name);
     }
     return OLL_FAIL(err, OLL_ERR_NOT_FOUND, "no device \"%s\"; this build has: %s", name, known);
 }

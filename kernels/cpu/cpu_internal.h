@@ -138,6 +138,9 @@ OLL_OP_LIST(X)
 void cpu_norm_rows(const struct cpu_worker *w, const struct op_norm *op, uint32_t begin,
                    uint32_t end, float *y, size_t y_stride);
 
+/* Bytes of one page of K or V: the layout stands in cpu_kv.h. */
+size_t cpu_kv_page_bytes(enum oll_dtype dtype, uint32_t n_head_kv, uint32_t head_dim);
+
 /* y[i] = act(gate[i]) * up[i]; y may be gate or up. */
 void cpu_glu_row(const struct cpu_kernels *k, enum oll_act act, const float *gate, const float *up,
                  float *y, uint32_t n);

@@ -1,5 +1,9 @@
 /* The ISA table: one function pointer per inner loop, filled once when the device opens. Scalar C
- * comes first, then each family overwrites level by level (x86/, arm/) with early returns. */
+ * comes first, then each family overwrites level by level (x86/, arm/) with early returns.
+ *
+ * The loops that are not matmuls are written once, on the vectors of cpu_vec.h (cpu_rows_impl.h,
+ * cpu_attention_impl.h), and compiled per level. Rows are contiguous and of any alignment; y may be
+ * one of the inputs unless noted. Reductions have an order that depends on n and the level alone. */
 #ifndef OLL_KERNELS_CPU_KERNELS_H
 #define OLL_KERNELS_CPU_KERNELS_H
 
@@ -7,13 +11,47 @@
 
 #include <stdint.h>
 
+struct cpu_attention_tile; /* cpu_attention.h */
 struct cpu_matmul_kernels; /* rows of cpu_matmul.h */
 
+/* y [n] = scale * sum of n_used rows of x (x_stride floats apart) times their weights, + residual. */
+struct cpu_weighted_sum {
+    const float *x, *weights, *residual; /* residual may be NULL */
+    float *y;
+    size_t x_stride;
+    uint32_t n, n_used;
+    float scale;
+};
+
 struct cpu_kernels {
-    const char *level; /* name of the highest level in use, for the log */
     const struct cpu_matmul_kernels *matmul;
+
+    /* By enum oll_norm_kind; w and b may be NULL. */
+    void (*norm[3])(const float *x, const float *w, const float *b, float *y, uint32_t n,
+                    float eps);
+    void (*unary)(enum oll_act act, const float *x, float *y, uint32_t n);
+    void (*glu)(enum oll_act act, const float *gate, const float *up, float *y, uint32_t n);
+    void (*add)(const float *a, const float *b, float scale, float *y, uint32_t n);
+    /* g [n], or [1] when g_is_one. */
+    void (*gate)(const float *x, const float *g, bool g_is_one, float *y, uint32_t n);
+    void (*scale)(const struct op_scale *op, const float *x, float *y, uint32_t n);
+    void (*weighted_sum)(const struct cpu_weighted_sum *a);
+    /* One head: x [n_rot], table [n_rot]. */
+    void (*rope_norm)(float *x, const float *table, uint32_t n_rot);
+    void (*rope_neox)(float *x, const float *table, uint32_t n_rot);
+    void (*to_f16)(const float *x, uint16_t *y, uint32_t n);
+
+    /* One tile of attention against one chunk of the cache, stored as f16 or f32. */
+    void (*attention_f16)(const struct cpu_attention_tile *tile);
+    void (*attention_f32)(const struct cpu_attention_tile *tile);
 };
 
 void cpu_kernels_init(struct cpu_kernels *k, uint32_t features);
+
+/* Rows of one level each; those of a level that the build lacks are not called. */
+void cpu_kernels_scalar(struct cpu_kernels *k);
+void cpu_kernels_avx2(struct cpu_kernels *k);
+void cpu_kernels_avx512(struct cpu_kernels *k);
+void cpu_kernels_neon(struct cpu_kernels *k);
 
 #endif

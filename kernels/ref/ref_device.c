@@ -254,17 +254,6 @@ static oll_status ref_wait(struct oll_device *dev, struct oll_error *err)
     return status != OLL_OK ? status : closed;
 }
 
-#define BIT(dtype) (UINT64_C(1) << (dtype))
-#define PLAIN      BIT(OLL_F32)
-#define WEIGHTS                                                                                    \
-    (BIT(OLL_F32) | BIT(OLL_F16) | BIT(OLL_BF16) | BIT(OLL_Q4_0) | BIT(OLL_Q4_1) | BIT(OLL_Q5_0) | \
-     BIT(OLL_Q5_1) | BIT(OLL_Q8_0) | BIT(OLL_Q2_K) | BIT(OLL_Q3_K) | BIT(OLL_Q4_K) |               \
-     BIT(OLL_Q5_K) | BIT(OLL_Q6_K) | BIT(OLL_IQ2_XXS) | BIT(OLL_IQ2_XS) | BIT(OLL_IQ2_S) |         \
-     BIT(OLL_IQ3_XXS) | BIT(OLL_IQ3_S) | BIT(OLL_IQ1_S) | BIT(OLL_IQ1_M) | BIT(OLL_IQ4_NL) |       \
-     BIT(OLL_IQ4_XS) | BIT(OLL_TQ1_0) | BIT(OLL_TQ2_0) | BIT(OLL_MXFP4) | BIT(OLL_NVFP4) |         \
-     BIT(OLL_Q1_0) | BIT(OLL_Q2_0))
-#define CACHES (BIT(OLL_F32) | BIT(OLL_F16) | BIT(OLL_Q8_0))
-
 const struct oll_device_ops oll_ref_device_ops = {
     .name = "ref",
     .open = ref_open,
@@ -278,12 +267,14 @@ const struct oll_device_ops oll_ref_device_ops = {
     .kv_page_bytes = ref_kv_page_bytes,
     .submit = ref_submit,
     .wait = ref_wait,
-    .caps =
-        {[OLL_OP_EMBED] = WEIGHTS,         [OLL_OP_NORM] = PLAIN,        [OLL_OP_MATMUL] = WEIGHTS,
-         [OLL_OP_MATMUL_EXPERT] = WEIGHTS, [OLL_OP_ROPE_TABLE] = PLAIN,  [OLL_OP_ROPE] = PLAIN,
-         [OLL_OP_KV_STORE] = CACHES,       [OLL_OP_ATTENTION] = CACHES,  [OLL_OP_GLU] = PLAIN,
-         [OLL_OP_UNARY] = PLAIN,           [OLL_OP_ADD] = PLAIN,         [OLL_OP_GATE] = PLAIN,
-         [OLL_OP_SCALE] = PLAIN,           [OLL_OP_QUERY_SCALE] = PLAIN, [OLL_OP_ROUTER] = PLAIN,
-         [OLL_OP_EXPERT_SUM] = PLAIN,      [OLL_OP_GATHER] = PLAIN,      [OLL_OP_POOL] = PLAIN,
-         [OLL_OP_NORM_MATMUL] = WEIGHTS,   [OLL_OP_NORM_GLU] = WEIGHTS},
+    .caps = {[OLL_OP_EMBED] = OLL_CAP_WEIGHTS,       [OLL_OP_NORM] = OLL_CAP_PLAIN,
+             [OLL_OP_MATMUL] = OLL_CAP_WEIGHTS,      [OLL_OP_MATMUL_EXPERT] = OLL_CAP_WEIGHTS,
+             [OLL_OP_ROPE_TABLE] = OLL_CAP_PLAIN,    [OLL_OP_ROPE] = OLL_CAP_PLAIN,
+             [OLL_OP_KV_STORE] = OLL_CAP_CACHES,     [OLL_OP_ATTENTION] = OLL_CAP_CACHES,
+             [OLL_OP_GLU] = OLL_CAP_PLAIN,           [OLL_OP_UNARY] = OLL_CAP_PLAIN,
+             [OLL_OP_ADD] = OLL_CAP_PLAIN,           [OLL_OP_GATE] = OLL_CAP_PLAIN,
+             [OLL_OP_SCALE] = OLL_CAP_PLAIN,         [OLL_OP_QUERY_SCALE] = OLL_CAP_PLAIN,
+             [OLL_OP_ROUTER] = OLL_CAP_PLAIN,        [OLL_OP_EXPERT_SUM] = OLL_CAP_PLAIN,
+             [OLL_OP_GATHER] = OLL_CAP_PLAIN,        [OLL_OP_POOL] = OLL_CAP_PLAIN,
+             [OLL_OP_NORM_MATMUL] = OLL_CAP_WEIGHTS, [OLL_OP_NORM_GLU] = OLL_CAP_WEIGHTS},
 };
