@@ -1,25 +1,22 @@
 #include "bench/bench_forge.h"
 
 #include "bench/bench_fill.h"
+#include "bench/bench_folder.h"
 #include "bench/bench_forge_vocab.h"
 #include "engine/base/mem.h"
 #include "engine/base/strbuf.h"
 #include "gguf/gguf.h"
 
 #include <ctype.h>
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 enum {
     NAME_MAX_BYTES = 64,
     CHUNK_BYTES = 1 << 20,
     FORMAT = 1, /* part of the file's name: raised when equal parameters give other bytes */
-    TRAINED_CTX = 131072,
-    PATH_MAX_BYTES = 4096
+    TRAINED_CTX = 131072
 };
 
 /* Spread of the weights: with norms before each branch, activations stay near 1. */
@@ -447,7 +444,7 @@ static oll_status check_disk(const char *path, uint64_t n_bytes, struct oll_erro
 {
     struct statvfs fs;
     const char *slash = strrchr(path, '/');
-    char folder[PATH_MAX_BYTES];
+    char folder[BENCH_PATH_MAX];
     snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) + 1 : 1,
              slash ? path : ".");
     if (statvfs(folder, &fs) != 0)
@@ -487,26 +484,6 @@ done:
 
 /* ---- cache ---- */
 
-/* Makes every missing folder of the path. */
-static oll_status make_folders(const char *folder, struct oll_error *err)
-{
-    char path[PATH_MAX_BYTES];
-    const size_t n = strlen(folder);
-    if (n == 0 || n >= sizeof path)
-        return OLL_FAIL(err, OLL_ERR_ARG, "%.80s: not the path of a folder", folder);
-    memcpy(path, folder, n + 1);
-    for (size_t i = 1; i <= n; i++) {
-        if (path[i] != '/' && path[i] != '\0')
-            continue;
-        path[i] = '\0';
-        if (mkdir(path, 0777) != 0 && errno != EEXIST)
-            return OLL_FAIL(err, errno == EACCES ? OLL_ERR_DENIED : OLL_ERR_IO,
-                            "%s: cannot create the folder: %s", path, strerror(errno));
-        path[i] = folder[i];
-    }
-    return OLL_OK;
-}
-
 /* The writer gives a file its name when it is complete; this finds damage of a later date. */
 static bool is_whole(const struct bench_forge *forge, const char *path)
 {
@@ -526,8 +503,8 @@ oll_status bench_forge_cached(const struct bench_forge *forge, const char *folde
     char name[BENCH_FORGE_NAME_MAX];
     struct oll_strbuf full;
     bench_forge_name(forge, name);
-    OLL_TRY(make_folders(folder, err));
-    oll_strbuf_init(&full, PATH_MAX_BYTES);
+    OLL_TRY(bench_folder_make(folder, err));
+    oll_strbuf_init(&full, BENCH_PATH_MAX);
     oll_strbuf_printf(&full, "%s/%s", folder, name);
     oll_status status = full.status;
     if (status != OLL_OK)

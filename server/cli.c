@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELP_COLUMN = 27 };
+enum { HELP_COLUMN = 27, SHORT_WORD_MAX = 3 /* letters of an option that needs one dash */ };
 
 int cli_fail(const struct oll_error *err)
 {
@@ -155,10 +155,12 @@ static int take_option(struct cli_args *args, const char *path, int argc, char *
 {
     const char *word = argv[*i], *value = NULL;
     const struct cli_option *option;
-    if (word[1] == '-') {
-        const char *eq = strchr(word, '=');
-        option =
-            find_option(args->command, word + 2, eq ? (size_t)(eq - word - 2) : strlen(word + 2));
+    const char *name = word + (word[1] == '-' ? 2 : 1), *eq = strchr(name, '=');
+    const size_t n_name = eq ? (size_t)(eq - name) : strlen(name);
+    const bool is_long = word[1] == '-' || (n_name >= 2 && n_name <= SHORT_WORD_MAX &&
+                                            find_option(args->command, name, n_name));
+    if (is_long) {
+        option = find_option(args->command, name, n_name);
         value = eq ? eq + 1 : NULL;
     } else {
         option = find_short(args->command, word[1]);

@@ -22,7 +22,8 @@ enum cli_option_kind {
 };
 
 struct cli_option {
-    const char *name; /* without dashes */
+    const char *name; /* without dashes; one of two or three letters may also be given with one
+                         dash, as the options of benchmarks are (-ub 512) */
     char short_name;  /* 0 when there is none */
     enum cli_option_kind kind;
     const char *arg; /* word for the value in the help text */
@@ -49,7 +50,7 @@ struct cli_command {
     const struct cli_option *options; /* ends with a NULL name; may be NULL */
     int min_args, max_args;           /* positional arguments; max -1: any number */
     const struct cli_command *const
-        *children; /* sub-commands, NULL-terminated; then `run` is NULL */
+        *children; /* sub-commands, NULL-terminated; `run` takes what names none of them */
     bool hidden;
     int (*run)(const struct cli_args *args);
 };

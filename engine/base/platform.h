@@ -51,6 +51,8 @@ void oll_platform_random(void *out, size_t n);
  * reset where the system can forget (false where it cannot). */
 uint64_t oll_platform_peak_rss(void);
 bool oll_platform_peak_rss_reset(void);
+/* Mean number of tasks that wanted a processor over the last minute; 0 when unknown. */
+double oll_platform_load(void);
 /* Name of the processor as its maker gave it, "unknown" when the system does not tell. */
 void oll_platform_cpu_name(char *out, size_t n);
 

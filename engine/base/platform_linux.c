@@ -230,6 +230,17 @@ bool oll_platform_peak_rss_reset(void)
     return fclose(f) == 0 && ok;
 }
 
+double oll_platform_load(void)
+{
+    double load = 0;
+    FILE *f = fopen("/proc/loadavg", "re");
+    if (f && fscanf(f, "%lf", &load) != 1)
+        load = 0;
+    if (f)
+        fclose(f);
+    return load;
+}
+
 void oll_platform_cpu_name(char *out, size_t n)
 {
     char line[256];

@@ -89,6 +89,8 @@ uint64_t oll_platform_peak_rss(void)
 
 bool oll_platform_peak_rss_reset(void) { return false; }
 
+double oll_platform_load(void) { return 0; }
+
 void oll_platform_cpu_name(char *out, size_t n) { snprintf(out, n, "unknown"); }
 
 void oll_platform_random(void *out, size_t n)
