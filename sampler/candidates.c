@@ -52,34 +52,38 @@ static bool block_exceeds(const float *logits, float threshold)
     return hit != 0;
 }
 
+/* Puts one into the heap of the best k, which is ordered once it is full. Returns the logit that a
+ * further one must exceed. */
+static float heap_take(struct candidates *c, uint32_t k, struct candidate fresh)
+{
+    if (c->n < k) {
+        c->v[c->n++] = fresh;
+        if (c->n < k)
+            return -INFINITY;
+        for (uint32_t j = k / 2; j-- > 0;)
+            sift_down(c->v, k, j);
+    } else {
+        c->v[0] = fresh;
+        sift_down(c->v, k, 0);
+    }
+    return c->v[0].logit;
+}
+
 void candidates_top_k(struct candidates *c, const float *logits, uint32_t n, uint32_t k)
 {
-    uint32_t have = 0, i = 0;
+    uint32_t i = 0;
     float threshold = -INFINITY;
+    c->n = 0;
     while (i < n) {
-        if (have == k && i + SCAN_BLOCK <= n && !block_exceeds(logits + i, threshold)) {
+        if (c->n == k && i + SCAN_BLOCK <= n && !block_exceeds(logits + i, threshold)) {
             i += SCAN_BLOCK;
             continue;
         }
         uint32_t end = i + SCAN_BLOCK < n ? i + SCAN_BLOCK : n;
-        for (; i < end; i++) {
-            if (!(logits[i] > threshold))
-                continue;
-            struct candidate fresh = {logits[i], (int32_t)i};
-            if (have < k) {
-                c->v[have++] = fresh;
-                if (have < k)
-                    continue;
-                for (uint32_t j = k / 2; j-- > 0;)
-                    sift_down(c->v, k, j);
-            } else {
-                c->v[0] = fresh;
-                sift_down(c->v, k, 0);
-            }
-            threshold = c->v[0].logit;
-        }
+        for (; i < end; i++)
+            if (logits[i] > threshold)
+                threshold = heap_take(c, k, (struct candidate){logits[i], (int32_t)i});
     }
-    c->n = have;
     c->sorted = false;
     candidates_sort(c);
 }
