@@ -299,7 +299,8 @@ TEST(a_list_grows_past_any_pass)
     teardown();
 }
 
-/* One refusal per rule that the matmul cases above do not reach. */
+/* One refusal per rule that the matmul cases above do not reach.
+ * long function: a flat list, each op set up once and then broken in one field after another. */
 TEST(each_op_checks_its_own_rules)
 {
     setup();
