@@ -73,10 +73,10 @@ struct oll_batch {
     const uint8_t *want; /* [n] nonzero: logits of this row; NULL: the last row alone */
 };
 
-/* Runs the batch. On success *logits points at [n_wanted, n_vocab] f32 in the order of the rows, valid
- * until the next call on this context (the caller may change them: a sampler does); NULL when nothing
- * was wanted. With `abort` set by another thread the call ends with OLL_ERR_CANCELED and the sequences
- * of the batch are as before. */
+/* Runs the batch. On success *logits points at [n_wanted, n_vocab] f32 in the order of the rows,
+ * valid until the next call on this context (the caller may change them: a sampler does); NULL when
+ * nothing was wanted. With `abort` set by another thread the call ends with OLL_ERR_CANCELED and
+ * the sequences of the batch are as before. */
 oll_status oll_context_eval(struct oll_context *ctx, const struct oll_batch *batch,
                             const atomic_bool *abort, float **logits,
                             struct oll_error *err) OLL_MUST_USE;
