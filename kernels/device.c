@@ -11,9 +11,7 @@
 enum { CMD_OP_MAX = 1 << 18, CMD_OP_FIRST = 64 };
 
 static const struct oll_device_ops *const backends[] = {
-#ifdef OLL_HAVE_CPU_DEVICE
     &oll_cpu_device_ops,
-#endif
     &oll_ref_device_ops,
 };
 enum { N_BACKEND = sizeof backends / sizeof backends[0] };

@@ -152,7 +152,7 @@ static void norm_matmul_trial(struct session *s, struct fused_case c)
             free(h);
         }
         if (c.fill == FILL_NORMAL)
-            trial_bound(&t, p.y[k], 0, 0, 1e-4);
+            trial_bound(&t, p.y[k], 0, 0, 5e-4);
     }
     trial_run(&t, record_norm_matmul, &p);
 }

@@ -153,56 +153,82 @@ static struct around around_of(const struct trial *t, const struct params *p, si
         .residual = p->residual < 0 ? 0 : (double)trial_row(t, t->image, p->residual, r)[o]};
 }
 
-/* All outputs that read row `r` of y from one weight row. */
-static void oracle_outputs(const struct trial *t, const struct params *p, struct oracle *oracle,
-                           size_t e, uint32_t o, const float *w, const float *mag,
-                           const struct format_row *rows, uint32_t n_x)
+/* Everything the outputs are computed from, prepared once per trial. */
+struct inputs {
+    const struct trial *t;
+    const struct params *p;
+    uint32_t n_x;            /* rows of x */
+    struct format_row *rows; /* [FORMAT_COUNT][n_x] */
+    double *values;          /* what they point to */
+    float *w, *mag;          /* [n_in] the weight row in work, its magnitudes */
+};
+
+/* All outputs that output `o` of expert `e` contributes to. */
+static void oracle_outputs(const struct inputs *in, struct oracle *oracle, size_t e, uint32_t o)
 {
+    const struct params *p = in->p;
     uint32_t n_y = p->n_token * p->n_used;
     for (uint32_t r = 0; r < n_y; r++) {
-        if (p->ids >= 0) {
-            int32_t id;
-            memcpy(&id, trial_row(t, t->image, p->ids, 0) + r, sizeof id);
-            if ((size_t)id != e)
-                continue;
-        }
+        int32_t id = 0;
+        if (p->ids >= 0)
+            memcpy(&id, trial_row(in->t, in->t->image, p->ids, 0) + r, sizeof id);
+        if ((size_t)id != e)
+            continue;
+        struct around around = around_of(in->t, p, e, r, o);
         for (int f = 0; f < FORMAT_COUNT; f++) {
             if (!format_applies(f, p->n_in))
                 continue;
-            struct sums s = sum_row(w, mag, rows[(size_t)f * n_x + r / (n_y / n_x)], p->n_in);
-            oracle_put(oracle, f, (size_t)r * p->n_out + o, s, around_of(t, p, e, r, o), p);
+            struct format_row x = in->rows[(size_t)f * in->n_x + r / (n_y / in->n_x)];
+            struct sums s = sum_row(in->w, in->mag, x, p->n_in);
+            oracle_put(oracle, f, (size_t)r * p->n_out + o, s, around, p);
         }
     }
+}
+
+static void inputs_open(struct inputs *in, const struct trial *t, const struct params *p)
+{
+    size_t n_in = p->n_in, n_x = t->operands[p->x].rows;
+    *in = (struct inputs){.t = t,
+                          .p = p,
+                          .n_x = (uint32_t)n_x,
+                          .rows = malloc(FORMAT_COUNT * n_x * sizeof *in->rows),
+                          .values = malloc(FORMAT_COUNT * n_x * n_in * 3 * sizeof *in->values),
+                          .w = malloc(n_in * sizeof *in->w),
+                          .mag = malloc(n_in * sizeof *in->mag)};
+    for (int f = 0; f < FORMAT_COUNT; f++) {
+        for (size_t r = 0; r < n_x; r++) {
+            double *at = in->values + ((size_t)f * n_x + r) * n_in * 3;
+            struct format_row row = {at, at + n_in, at + 2 * n_in};
+            in->rows[(size_t)f * n_x + r] = row;
+            if (format_applies(f, p->n_in))
+                format_row(f, trial_row(t, t->image, p->x, (uint32_t)r), p->n_in, row);
+        }
+    }
+}
+
+static void inputs_close(struct inputs *in)
+{
+    free(in->rows);
+    free(in->values);
+    free(in->w);
+    free(in->mag);
 }
 
 static void oracle_fill(const struct trial *t, const struct params *p, struct oracle *oracle)
 {
     const struct oll_weight_source *src = &t->weights[0].src;
-    uint32_t n_in = p->n_in, n_x = t->operands[p->x].rows;
-    size_t n_row_bytes = oll_dtype_row_bytes(src->dtype, n_in);
-    float *w = malloc(n_in * sizeof *w), *mag = malloc(n_in * sizeof *mag);
-    double *values = malloc((size_t)FORMAT_COUNT * n_x * n_in * 3 * sizeof *values);
-    struct format_row *rows = malloc(FORMAT_COUNT * n_x * sizeof *rows);
-    for (int f = 0; f < FORMAT_COUNT; f++) {
-        for (uint32_t r = 0; r < n_x; r++) {
-            double *at = values + ((size_t)f * n_x + r) * n_in * 3;
-            rows[(size_t)f * n_x + r] = (struct format_row){at, at + n_in, at + 2 * (size_t)n_in};
-            if (format_applies(f, n_in))
-                format_row(f, trial_row(t, t->image, p->x, r), n_in, rows[(size_t)f * n_x + r]);
-        }
-    }
+    size_t n_row_bytes = oll_dtype_row_bytes(src->dtype, p->n_in);
+    struct inputs in;
+    inputs_open(&in, t, p);
     for (size_t e = 0; e < p->n_expert; e++) {
         for (uint32_t o = 0; o < p->n_out; o++) {
             const uint8_t *row = (const uint8_t *)src->data + (e * p->n_out + o) * n_row_bytes;
-            oll_dequantize_row(src->dtype, row, w, n_in);
-            fill_magnitudes(src->dtype, row, n_in, mag);
-            oracle_outputs(t, p, oracle, e, o, w, mag, rows, n_x);
+            oll_dequantize_row(src->dtype, row, in.w, p->n_in);
+            fill_magnitudes(src->dtype, row, p->n_in, in.mag);
+            oracle_outputs(&in, oracle, e, o);
         }
     }
-    free(rows);
-    free(values);
-    free(mag);
-    free(w);
+    inputs_close(&in);
 }
 
 /* The second question: one format must explain every output. */
@@ -239,7 +265,7 @@ static bool inspect_format(const struct trial *t, const float *image, const void
 
 /* Bounds, second question and rates of a declared product. */
 static void judge(struct trial *t, struct params *p, struct oracle *oracle, enum oll_dtype dtype,
-                  bool is_noisy)
+                  bool is_hostile)
 {
     if (t->is_unchecked)
         return;
@@ -250,8 +276,10 @@ static void judge(struct trial *t, struct params *p, struct oracle *oracle, enum
     bool is_quantised = oll_dtype_info((uint32_t)dtype)->block_elements > 1;
     const double *bound = is_quantised ? oracle->wide : oracle->bound[FORMAT_EXACT];
     memcpy(trial_bound_each(t, p->y), bound, oracle->n * sizeof *bound);
-    if (!is_noisy)
-        trial_bound(t, p->y, 0, 0, is_quantised ? 1e-4 : 1e-10);
+    if (!is_hostile) {
+        trial_bound(t, p->y, 0, 0, is_quantised ? 5e-4 : 1e-10);
+        trial_total(t, p->y, dtype);
+    }
     if (p->y_split >= 0) {
         memcpy(trial_bound_each(t, p->y_split), bound, oracle->n * sizeof *bound);
         trial_equal(t, p->y, p->y_split);

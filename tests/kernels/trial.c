@@ -156,6 +156,12 @@ double *trial_bound_each(struct trial *t, int operand)
     return o->abs_each;
 }
 
+void trial_total(struct trial *t, int operand, enum oll_dtype dtype)
+{
+    t->operands[operand].total = dtype;
+    t->operands[operand].has_total = true;
+}
+
 void trial_equal(struct trial *t, int operand_a, int operand_b)
 {
     t->equal[t->n_equal][0] = operand_a;
@@ -367,9 +373,10 @@ static void check_threads(struct trial *t, const struct level *level, record_fn 
     free(image);
 }
 
-static void run_level(struct trial *t, const struct level *level, record_fn record,
-                      const void *params, const float *expected)
+static void run_level(struct trial *t, int i_level, record_fn record, const void *params,
+                      const float *expected)
 {
+    const struct level *level = &t->s->levels[i_level];
     struct progress *progress = t->s->progress;
     struct oll_error err = {0};
     char why[400] = "";
@@ -380,7 +387,7 @@ static void run_level(struct trial *t, const struct level *level, record_fn reco
     float *image = malloc(t->n_image * sizeof *image);
     if (run_once(t, level->devs[0], record, params, image, &err) != OLL_OK)
         fail(t, level->name, oll_error_text(&err));
-    else if ((expected && !trial_compare(t, expected, image, why, sizeof why)) ||
+    else if ((expected && !trial_compare(t, i_level, expected, image, why, sizeof why)) ||
              !check_equal(t, image, why, sizeof why) ||
              (t->inspect && !t->inspect(t, image, params, why, sizeof why)))
         fail(t, level->name, why);
@@ -414,7 +421,7 @@ void trial_run(struct trial *t, record_fn record, const void *params)
     }
     t->s->progress->n_trial++;
     for (int i = 0; i < t->s->n_level; i++)
-        run_level(t, &t->s->levels[i], record, params, expected);
+        run_level(t, i, record, params, expected);
 done:
     free(expected);
     trial_free(t);

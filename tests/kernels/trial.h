@@ -32,6 +32,12 @@ struct progress {
     int n_trial;                        /* trials that ran on ref */
     int n_compared, n_failed;           /* trial x level */
     uint64_t unsupported[OLL_OP_COUNT]; /* bit dtype: skipped since the candidate lacks it */
+    /* Sums over all trials that add to a level's figure of one weight type. */
+    struct {
+        double error, power; /* of got - expected, of expected; squares */
+        int n;               /* outputs */
+    } totals[N_LEVEL_MAX][OLL_DTYPE_COUNT];
+    char level_names[N_LEVEL_MAX][24];
     bool is_done;
 };
 
@@ -64,7 +70,9 @@ struct operand {
     /* An output element may differ from ref's by abs_each[i] + abs + rel * |expected|. */
     double *abs_each; /* [rows * cols] or NULL; owned */
     double abs, rel;
-    double nmse; /* bound of sum (got - expected)^2 / sum expected^2, 0: none */
+    double nmse;          /* bound of sum (got - expected)^2 / sum expected^2, 0: none */
+    enum oll_dtype total; /* the type whose figure it adds to */
+    bool has_total;
 };
 
 struct trial_weight {
@@ -138,11 +146,14 @@ int trial_weight(struct trial *t, enum oll_dtype dtype, uint32_t n_in, uint32_t 
 float *trial_row(const struct trial *t, const float *image, int operand, uint32_t row);
 /* What an op needs of a device; trials of what the candidate lacks are skipped and counted. */
 void trial_needs(struct trial *t, enum oll_op_kind kind, enum oll_dtype dtype);
-/* Bounds of an output; without a call it must agree exactly. `nmse` may be 0. */
+/* Bounds of an output; without a call it must agree exactly. `nmse` may be 0, and
+ * binds only outputs of many values. */
 void trial_bound(struct trial *t, int operand, double abs, double rel, double nmse);
 /* The array of per-element bounds of an output, zeroed. */
 double *trial_bound_each(struct trial *t, int operand);
 void trial_equal(struct trial *t, int operand_a, int operand_b);
+/* Lets the output count for the figure of a weight type, which a whole run is judged by. */
+void trial_total(struct trial *t, int operand, enum oll_dtype dtype);
 
 /* Runs, compares, reports, and frees the trial. */
 void trial_run(struct trial *t, record_fn record, const void *params);
@@ -159,8 +170,8 @@ struct oll_kv run_kv(const struct run *run, int pages, uint32_t n_col);
 /* ---- inside tests/kernels ---- */
 
 /* trial_compare.c: true when the candidate's arena is right; else `why` says where it is not. */
-bool trial_compare(const struct trial *t, const float *expected, const float *got, char *why,
-                   size_t n_why);
+bool trial_compare(const struct trial *t, int i_level, const float *expected, const float *got,
+                   char *why, size_t n_why);
 /* trial_bench.c: times the list on the device and prints a row. */
 void trial_bench(struct trial *t, const struct level *level, record_fn record, const void *params);
 /* Brings operands and weights to a device, and takes them away again. */

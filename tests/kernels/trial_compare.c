@@ -74,7 +74,7 @@ static bool values_agree(double expected, double got, double allowed)
 /* Outputs below this count are judged by the bound of each value alone. */
 enum { NMSE_MIN_VALUES = 128 };
 
-static bool floats_agree(const struct trial *t, int operand, const float *expected,
+static bool floats_agree(const struct trial *t, int i_level, int operand, const float *expected,
                          const float *got, char *why, size_t n_why)
 {
     const struct operand *o = &t->operands[operand];
@@ -103,6 +103,12 @@ static bool floats_agree(const struct trial *t, int operand, const float *expect
             }
         }
     }
+    if (o->has_total) {
+        struct progress *progress = t->s->progress;
+        progress->totals[i_level][o->total].error += error;
+        progress->totals[i_level][o->total].power += power;
+        progress->totals[i_level][o->total].n += (int)(o->rows * o->cols);
+    }
     /* A ratio of two sums over a few values says nothing: a single output near zero would fail it.
      */
     if (o->nmse > 0 && (uint64_t)o->rows * o->cols >= NMSE_MIN_VALUES && error > o->nmse * power) {
@@ -115,15 +121,15 @@ static bool floats_agree(const struct trial *t, int operand, const float *expect
     return true;
 }
 
-bool trial_compare(const struct trial *t, const float *expected, const float *got, char *why,
-                   size_t n_why)
+bool trial_compare(const struct trial *t, int i_level, const float *expected, const float *got,
+                   char *why, size_t n_why)
 {
     if (!is_untouched(t, got, why, n_why))
         return false;
     for (int i = 0; i < t->n_operand; i++) {
         const struct operand *o = &t->operands[i];
         if (o->is_out && !(o->is_int ? ints_agree(o, expected, got, why, n_why)
-                                     : floats_agree(t, i, expected, got, why, n_why)))
+                                     : floats_agree(t, i_level, i, expected, got, why, n_why)))
             return false;
     }
     return true;
