@@ -121,18 +121,47 @@ static int32_t argmax(const float *v, uint32_t n)
     return (int32_t)best;
 }
 
-static void judge_top(const struct job *job, const struct oll_json *prompt, const float *logits,
-                      uint32_t i_prompt)
+static double log_sum_exp(const float *logits, uint32_t n)
+{
+    double max = (double)logits[0], sum = 0;
+    for (uint32_t i = 1; i < n; i++)
+        max = (double)logits[i] > max ? (double)logits[i] : max;
+    for (uint32_t i = 0; i < n; i++)
+        sum += exp((double)logits[i] - max);
+    return log(sum) + max;
+}
+
+/* The largest noise of the other program's 8-bit run over all prompts. That of a single prompt is
+ * one draw, which may be lucky: 0.19 to 0.37 for SmolLM2. */
+static double reference_noise(const struct real *r)
+{
+    const struct oll_json *prompts = oll_json_get(r->root, "prompts");
+    double noise = 0;
+    for (const struct oll_json *p = prompts ? prompts->first : NULL; p; p = p->next) {
+        const struct oll_json *d =
+            oll_json_get(oll_json_get(p, "quantised_run"), "top20_max_abs_diff");
+        noise = d && d->real > noise ? d->real : noise;
+    }
+    return noise;
+}
+
+/* The best tokens of the other program: their logits, or their log-probabilities where 8-bit noise
+ * has shifted all logits alike. */
+static void judge_top(const struct job *job, const struct real *r, const struct oll_json *prompt,
+                      const float *logits, uint32_t i_prompt)
 {
     const struct oll_json *top = oll_json_get(prompt, "top20");
-    const struct oll_json *noise =
-        oll_json_get(oll_json_get(prompt, "quantised_run"), "top20_max_abs_diff");
-    double allowed = job->is_8bit ? 2 * (noise ? noise->real : 0) : 0.02, worst = 0;
+    const struct oll_json *lse = oll_json_get(prompt, "logsumexp");
+    double allowed = job->is_8bit ? 2 * reference_noise(r) : 0.02, worst = 0, worst_shifted = 0;
+    double shift = logits ? log_sum_exp(logits, r->n_vocab) - (lse ? lse->real : 0) : 0;
     for (uint32_t i = 0; i < TOP && logits; i++) {
         const struct oll_json *pair = item(top, i);
-        double d = fabs((double)logits[pair->first->i] - pair->first->next->real);
-        worst = d > worst || isnan(d) ? d : worst;
+        double d = (double)logits[pair->first->i] - pair->first->next->real;
+        worst = fabs(d) > worst || isnan(d) ? fabs(d) : worst;
+        worst_shifted = fabs(d - shift) > worst_shifted ? fabs(d - shift) : worst_shifted;
     }
+    if (job->is_8bit && worst_shifted < worst)
+        worst = worst_shifted;
     CHECK_MSG(worst <= allowed, "%s, prompt %u: a top logit differs by %.4g, allowed %.4g",
               job->file, i_prompt, worst, allowed);
 }
@@ -168,19 +197,14 @@ static void judge_prompts(const struct job *job, struct real *r)
         int32_t *tokens = ids(r, prompt, "tokens", &n_tokens);
         oll_context_seq_clear(r->ctx, 0);
         const float *logits = eval(r, tokens, n_tokens);
-        judge_top(job, prompt, logits, i);
+        judge_top(job, r, prompt, logits, i);
         judge_continuation(job, r, prompt, logits, i);
     }
 }
 
-static double loss(const float *logits, uint32_t n, int32_t token)
+static double loss(const struct real *r, const float *logits, int32_t token)
 {
-    double max = (double)logits[0], sum = 0;
-    for (uint32_t i = 1; i < n; i++)
-        max = (double)logits[i] > max ? (double)logits[i] : max;
-    for (uint32_t i = 0; i < n; i++)
-        sum += exp((double)logits[i] - max);
-    return log(sum) + max - (double)logits[token];
+    return log_sum_exp(logits, r->n_vocab) - (double)logits[token];
 }
 
 /* Losses of consecutive windows; `expected` and the running sums are those of all losses so far. */
@@ -206,7 +230,7 @@ static void judge_losses(const struct job *job, struct real *r)
         float *logits = NULL;
         CHECK_OK(oll_context_eval(r->ctx, &batch, NULL, &logits, NULL));
         for (uint32_t k = 0; k < n_rows && logits && e; k++, e = e->next) {
-            double l = loss(logits + (size_t)k * r->n_vocab, r->n_vocab, tokens[i + k + 1]);
+            double l = loss(r, logits + (size_t)k * r->n_vocab, tokens[i + k + 1]);
             double d = fabs(l - e->real);
             worst = d > worst || isnan(d) ? d : worst;
             sum += l;
@@ -217,7 +241,9 @@ static void judge_losses(const struct job *job, struct real *r)
     }
     CHECK(n_done > 0);
     double mean = fabs(sum - sum_expected) / (n_done ? n_done : 1);
-    double allowed = job->is_8bit ? 0.01 : 0.001;
+    /* The bound for 8 bits is one for the whole text; noise averages out over it. */
+    double share = sqrt((expected ? (double)expected->n : 0) / (n_done ? n_done : 1));
+    double allowed = job->is_8bit ? 0.01 * share : 0.001;
     printf("  %s on %s: %u losses, mean %.6f (golden %.6f), worst difference %.4f\n", job->file,
            job->devices, n_done, sum / n_done, sum_expected / n_done, worst);
     CHECK_MSG(mean <= allowed, "%s: mean loss differs by %.4g, allowed %.4g", job->file, mean,
