@@ -1,9 +1,10 @@
 /* Tokenizer: text to token ids and back, as the model's makers meant.
  *
- * Built from the `tokenizer.*` metadata of a GGUF file; afterwards read-only, so threads may share
- * it. Encoding and decoding keep their working memory in the caller's objects. Algorithms:
- * SentencePiece BPE (`llama`), byte-level BPE
- * (`gpt2`, `gemma4`), WordPiece (`bert`), unigram (`t5`); each source file names its own. */
+ * Built from the `tokenizer.*` metadata of a GGUF file; threads may share it afterwards (what the
+ * encoder notes about tokens, it notes atomically, and no text is kept). Algorithms: SentencePiece
+ * BPE (`llama`), byte-level and raw BPE (`gpt2`, `gemma4`, `whitespace`), WordPiece (`bert`),
+ * unigram (`t5`); each source file names its own. A file without a vocabulary (`none`) loads with
+ * zero tokens. */
 #ifndef OLL_TOKENIZER_TOKENIZER_H
 #define OLL_TOKENIZER_TOKENIZER_H
 
@@ -41,8 +42,9 @@ enum oll_encode_flags {
     OLL_ENCODE_CONTINUE = 4
 };
 
-/* Appends the ids of text[0..n) to *out. Any bytes are accepted. OLL_ERR_MEMORY is the only failure
- * that text can cause. */
+/* Appends the ids of text[0..n) to *out; adds nothing on failure. Any bytes are accepted.
+ * OLL_ERR_MEMORY is the only failure that text can cause; OLL_ERR_UNSUPPORTED: the file has no
+ * vocabulary. */
 oll_status oll_tokenizer_encode(const struct oll_tokenizer *tok, const char *text, size_t n,
                                 unsigned flags, struct oll_tokens *out) OLL_MUST_USE;
 
@@ -99,10 +101,11 @@ bool oll_tokenizer_is_special(const struct oll_tokenizer *tok,
                               int32_t id); /* control, unknown or user defined */
 bool oll_tokenizer_is_control(const struct oll_tokenizer *tok, int32_t id);
 bool oll_tokenizer_adds_bos(const struct oll_tokenizer *tok);
-bool oll_tokenizer_adds_eos(const struct oll_tokenizer *tok);
+bool oll_tokenizer_adds_eos(const struct oll_tokenizer *tok); /* eos or a separator */
 /* Raw text of a token as the file has it. */
 const char *oll_tokenizer_text(const struct oll_tokenizer *tok, int32_t id, size_t *n);
-/* Id of the token with exactly this raw text, else OLL_TOKEN_NONE. */
+/* Id of the last token with exactly this raw text, else OLL_TOKEN_NONE. Looks at every token: for
+ * loading and set-up, not for each token of an answer. */
 int32_t oll_tokenizer_find(const struct oll_tokenizer *tok, const char *text, size_t n);
 /* Ids whose logits must be -inf (tokenizer.ggml.suppress_tokens); NULL and 0 when there are none.
  */
