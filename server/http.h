@@ -30,11 +30,11 @@ struct http_server;
 struct http_reply;
 
 struct http_request {
-    const char *method; /* as sent: "GET" */
-    const char *path;   /* decoded, begins with '/', or is "*" */
-    const char *query;  /* as sent, "" when there is none */
-    const char *host;   /* Host header or the authority of an absolute target; NULL: none */
-    const char *param;  /* what the route's ":name" segment stands for; NULL: none */
+    const char *method;    /* as sent: "GET" */
+    const char *path;      /* decoded, begins with '/', or is "*" */
+    const char *query;     /* as sent, "" when there is none */
+    const char *host;      /* Host header or the authority of an absolute target; NULL: none */
+    const char *param;     /* what the route's ":name" segment stands for; NULL: none */
     const void *plan_data; /* left by `route` for the handler */
     const struct http_head *head;
     const char *body; /* terminated; whole */
