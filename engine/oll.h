@@ -193,7 +193,7 @@ struct oll_event {
 
     /* DONE */
     enum oll_done_reason done_reason;
-    uint32_t n_prompt, n_prompt_cached, n_reply; /* tokens */
+    uint32_t n_prompt, n_prompt_cached, n_reply; /* tokens; n_reply with the end token */
     uint64_t prompt_ns, reply_ns, queue_ns;
     bool truncated; /* the prompt was cut */
     int32_t *context;

@@ -370,11 +370,11 @@ static oll_status add_token(struct slot *slot, const struct slot_env *env, int32
     const struct oll_request *ask = &slot->request->ask;
     *reason = OLL_DONE_STOP;
     *ends = true;
+    slot->n_reply++; /* the end token counts, as Ollama's eval_count has it */
     if (!ask->options.ignore_eog && oll_tokenizer_is_eog(env->tok, token)) {
         forget_last_logprob(slot);
         return OLL_OK;
     }
-    slot->n_reply++;
     reply_add(&slot->reply, token, text);
     OLL_TRY(oll_tokens_add(&slot->tokens, token));
     if (ask->want_context)
