@@ -76,7 +76,8 @@ struct oll_batch {
 /* Runs the batch. On success *logits points at [n_wanted, n_vocab] f32 in the order of the rows,
  * valid until the next call on this context (the caller may change them: a sampler does); NULL when
  * nothing was wanted. With `abort` set by another thread the call ends with OLL_ERR_CANCELED and
- * the sequences of the batch are as before. */
+ * the sequences of the batch are as before (empty where a sliding window has moved on: a batch of
+ * several passes). */
 oll_status oll_context_eval(struct oll_context *ctx, const struct oll_batch *batch,
                             const atomic_bool *abort, float **logits,
                             struct oll_error *err) OLL_MUST_USE;
