@@ -110,18 +110,22 @@ struct cpu_pool {
 
 void cpu_pool_barrier(struct cpu_pool *pool, uint32_t ith)
 {
-    if (pool->nth == 1)
+    /* Read before arriving: once the last worker has arrived, the caller may already be setting
+     * up the next run, with another number of workers. */
+    const uint32_t nth = pool->nth;
+    const uint64_t spin_ns = pool->spin_ns;
+    if (nth == 1)
         return;
     /* Relaxed: the phase cannot move before this worker has arrived. */
     uint32_t seen = atomic_load_explicit(&pool->phase.word, memory_order_relaxed) & ~1u;
     /* Acquire and release: the last one to arrive has seen what all others wrote before arriving,
      * and hands it on by opening the gate. */
-    if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) + 1 == pool->nth) {
+    if (atomic_fetch_add_explicit(&pool->arrived, 1, memory_order_acq_rel) + 1 == nth) {
         /* Relaxed: published by the release in gate_open. */
         atomic_store_explicit(&pool->arrived, 0, memory_order_relaxed);
         gate_open(&pool->phase, seen);
     } else {
-        pool->workers[ith].slept_ns += gate_wait(&pool->phase, seen, pool->spin_ns);
+        pool->workers[ith].slept_ns += gate_wait(&pool->phase, seen, spin_ns);
     }
 }
 

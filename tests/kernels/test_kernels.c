@@ -1,14 +1,14 @@
 /* Correctness and speed of every op on every ISA level.
  *
  *   test_kernels [--device cpu] [--isa LEVEL] [--filter TEXT] [--seed N] [--threads N]
- *                [--every N] [--list] [--full] [--bench] [--verbose]
+ *                [--part K/N] [--list] [--full] [--bench] [--verbose]
  *
  * Each trial runs on `ref` and, for each level, on the candidate device; a level that the machine
- * lacks is skipped with exit code 77 when it was asked for by name. `--every N` runs each N-th
- * trial alone, for slow builds. `--full` adds real model sizes and whole products of shapes;
- * `--bench` times the trials that have rates. A crash or a hang is a failure of the trial under
- * way: trials run in a child process, and the parent starts another one behind the trial that died.
- */
+ * lacks is skipped with exit code 77 when it was asked for by name. `--part K/N` runs the trials
+ * whose number modulo N is K, to split the work or to sample it. `--full` adds real model sizes and
+ * whole products of shapes; `--bench` times the trials that have rates. A crash or a hang is a
+ * failure of the trial under way: trials run in a child process, and the parent starts another one
+ * behind the trial that died. */
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS */
 #include "kernels/cpu/cpu_features.h"
 #include "tests/kernels/cases.h"
@@ -156,6 +156,19 @@ static void print_unsupported(const struct progress *progress)
     }
 }
 
+/* What ran, and which levels this machine cannot run: those are not tested here. */
+static void print_levels(const struct session *s)
+{
+    printf("levels:");
+    for (int i = 0; i < N_LEVEL_MAX; i++)
+        printf("%s%s", s->progress->level_names[i][0] ? " " : "", s->progress->level_names[i]);
+    printf("; not on this machine:");
+    for (size_t i = 0; i < sizeof level_names / sizeof level_names[0]; i++)
+        printf("%s%s", is_level_here(level_names[i]) ? "" : " ",
+               is_level_here(level_names[i]) ? "" : level_names[i]);
+    printf("\n");
+}
+
 /* Tighter than any single trial can ask for (spec 5.1): products of Gaussian data with 8-bit
  * activations stay below 1e-4 over a whole run, with f32 activations far below. */
 static void judge_totals(struct progress *progress)
@@ -190,6 +203,17 @@ static bool parse_number(const char *text, long min, int *out)
     return true;
 }
 
+static bool parse_part(const char *text, struct session *s)
+{
+    const char *slash = strchr(text, '/');
+    char part[16] = "";
+    if (!slash || (size_t)(slash - text) >= sizeof part)
+        return false;
+    memcpy(part, text, (size_t)(slash - text));
+    return parse_number(slash + 1, 1, &s->n_part) && parse_number(part, 0, &s->part) &&
+           s->part < s->n_part;
+}
+
 static bool parse_options(struct session *s, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
@@ -214,7 +238,7 @@ static bool parse_options(struct session *s, int argc, char **argv)
             s->seed = strtoull(argv[++i], NULL, 0);
         else if (strcmp(argv[i], "--threads") == 0 && parse_number(value, 0, &s->n_threads))
             i++;
-        else if (strcmp(argv[i], "--every") == 0 && parse_number(value, 1, &s->every))
+        else if (strcmp(argv[i], "--part") == 0 && parse_part(value, s))
             i++;
         else
             return false;
@@ -238,10 +262,10 @@ static const char *reason_to_skip(const struct session *s)
 
 int main(int argc, char **argv)
 {
-    struct session s = {.device = "cpu", .filter = "", .seed = 1, .every = 1};
+    struct session s = {.device = "cpu", .filter = "", .seed = 1, .n_part = 1};
     if (!parse_options(&s, argc, argv)) {
         fprintf(stderr, "usage: test_kernels [--device NAME] [--isa LEVEL] [--filter TEXT] "
-                        "[--seed N] [--threads N] [--every N] [--list] [--full] [--bench] "
+                        "[--seed N] [--threads N] [--part K/N] [--list] [--full] [--bench] "
                         "[--verbose]\n");
         return 2;
     }
@@ -262,6 +286,7 @@ int main(int argc, char **argv)
         return status;
     print_unsupported(s.progress);
     judge_totals(s.progress);
+    print_levels(&s);
     printf("seed %llu: %d trials, %d comparisons, %d failed\n", (unsigned long long)s.seed,
            s.progress->n_trial, s.progress->n_compared, s.progress->n_failed);
     if (s.progress->n_trial == 0)

@@ -33,7 +33,7 @@ bool trial_open(struct trial *t, struct session *s, const char *fmt, ...)
     vsnprintf(t->name, sizeof t->name, fmt, args);
     va_end(args);
     progress->index++;
-    if (progress->index <= s->resume_after || progress->index % s->every != 0 ||
+    if (progress->index <= s->resume_after || progress->index % s->n_part != s->part ||
         !strstr(t->name, s->filter))
         return false;
     if (s->is_list) {

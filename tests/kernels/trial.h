@@ -52,7 +52,7 @@ struct session {
     uint64_t seed;
     int n_threads; /* of the first device of each level; 0: its default */
     bool is_list, is_bench, is_full, is_verbose;
-    int every;        /* only each n-th trial */
+    int part, n_part; /* only trials whose index modulo n_part is part */
     int resume_after; /* trials up to this index ran before a crash */
     struct oll_device *ref;
     struct level levels[N_LEVEL_MAX];
