@@ -95,7 +95,8 @@ static bool read_settings(struct cli_bench_setup *setup, const struct bench_watc
     const struct cli_args *args = setup->args;
     const char *format = cli_value(args, "output", "md");
     int64_t n_repeat, n_first, seed;
-    if (!cli_int(args, "repetitions", 5, 1, BENCH_REPETITIONS_MAX, &n_repeat) ||
+    const int64_t n_default = cli_has(args, "against") ? 2 : 5; /* rounds repeat, too */
+    if (!cli_int(args, "repetitions", n_default, 1, BENCH_REPETITIONS_MAX, &n_repeat) ||
         !cli_int(args, "first", FIRST_TOKENS, 0, TOKENS_MAX, &n_first) ||
         !cli_int(args, "seed", 0, 0, INT64_MAX, &seed))
         return false;
@@ -284,6 +285,19 @@ static void warn_if_busy(void)
                 load, n_cpu);
 }
 
+/* Against another program, one model at a time. */
+static int run_against(struct cli_bench_setup *setup, const char *const *names, int n)
+{
+    int code = 0;
+    for (int i = 0; i < n && code == 0; i++) {
+        oll_free(setup->path);
+        setup->path = find_model(setup->args, names[i], setup->run.watch);
+        setup->run.path = setup->path;
+        code = setup->path ? cli_bench_against(setup) : 1;
+    }
+    return code;
+}
+
 static int measure(struct cli_bench_setup *setup)
 {
     const struct cli_args *args = setup->args;
@@ -293,11 +307,10 @@ static int measure(struct cli_bench_setup *setup)
     if (is_forged + (n_models > 0) != 1)
         return cli_failf("name a model, or make one with --forge 1b:q4_k_m");
     warn_if_busy();
-    if (is_forged)
-        return run_and_report(setup, &forged, 1);
-    if (option)
-        return run_and_report(setup, &option, 1);
-    return run_and_report(setup, args->positional, args->n_positional);
+    const char *const *names = is_forged ? &forged : option ? &option : args->positional;
+    const int n = is_forged || option ? 1 : args->n_positional;
+    return cli_has(args, "against") ? run_against(setup, names, n)
+                                    : run_and_report(setup, names, n);
 }
 
 /* --forge with --out only makes the file. */
@@ -353,6 +366,9 @@ static const struct cli_option options[] = {
     {"forge", 0, CLI_VALUE, "SHAPE:TYPE", "measure a made-up model, e.g. 1b:q4_k_m"},
     {"out", 0, CLI_VALUE, "FILE", "with --forge: only write it there"},
     {"seed", 0, CLI_VALUE, "N", "of tokens and made-up weights (default 0)"},
+    {"against", 0, CLI_VALUE, "PROGRAM", "compare with this llama-bench, run alternately"},
+    {"rounds", 0, CLI_VALUE, "N", "with --against: rounds (default 5)"},
+    {"peer-args", 0, CLI_VALUE, "WORDS", "with --against: further arguments, e.g. \"-rtr 1\""},
     {"save", 0, CLI_FLAG, NULL, "keep the results in this machine's history"},
     {"compare", 0, CLI_FLAG, NULL, "say what changed since those saved"},
     {0}};

@@ -28,7 +28,7 @@ bool cli_bench_list(const struct cli_args *args, const char *name, uint32_t fall
 /* Number of compute threads when none is given: physical cores. */
 uint32_t cli_bench_threads(void);
 
-/* `oll bench MODEL --against PROGRAM`: what is measured is planned already. */
+/* What `oll bench MODEL` has read from its command line. */
 struct cli_bench_setup {
     const struct cli_args *args;
     char *path; /* of the model file */
@@ -38,5 +38,8 @@ struct cli_bench_setup {
     struct bench_machine machine;
     enum bench_format format;
 };
+
+/* `oll bench MODEL --against PROGRAM`; returns the exit code. */
+int cli_bench_against(struct cli_bench_setup *setup);
 
 #endif
