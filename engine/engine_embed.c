@@ -11,12 +11,10 @@ oll_status engine_embed_context(struct oll_engine *e, struct oll_error *err)
 {
     if (e->embed_ctx)
         return OLL_OK;
-    /* An input goes through in one pass, so the pass is as long as the window. */
     struct oll_context_params params = e->context_params;
     params.n_seq = 1;
     if (params.n_ctx == 0)
         params.n_ctx = e->info.n_ctx;
-    params.n_ubatch = params.n_ctx;
     return oll_context_new(e->model, &params, &e->embed_ctx, err);
 }
 
