@@ -60,6 +60,8 @@ TABLE = [
            "(double)d->softcap) + (slopes ? (double)slopes[g->head_kv * g->n_head + i] * distance : 0);", REF),
     Mutant("ref: sink missing in the denominator", "kernels/ref/ref_attention.c",
            "sum += exp((double)*sink - max)", "sum += 0", REF),
+    Mutant("ref: every query head reads the first kv head", "kernels/ref/ref_attention.c",
+           "kv_row(&d->kv, true, g->seq, j, g->head_kv)", "kv_row(&d->kv, true, g->seq, j, 0)", REF),
     Mutant("ref: ring columns not taken modulo", "kernels/ref/ref_attention.c",
            "size_t col = (size_t)(pos / OLL_KV_PAGE) % kv->n_col",
            "size_t col = (size_t)(pos / OLL_KV_PAGE) < kv->n_col ? (size_t)(pos / OLL_KV_PAGE) : "
@@ -84,6 +86,51 @@ TABLE = [
     Mutant("device: overlap of columns not seen", "kernels/op_check.c",
            "return gap < a->cols || a->stride - gap < b->cols", "return gap < a->cols",
            "test_device"),
+    # ---- cpu: compared with ref and with the oracles of the cases ----
+    Mutant("cpu: minimum of a K-quant left out", "kernels/cpu/cpu_matmul_scalar.c",
+           "if (expand->has_min)", "if (0)", KERNELS + "matmul/Q4_K/ --isa scalar"),
+    Mutant("cpu: minimum of Q4_1 left out", "kernels/cpu/cpu_matmul_scalar.c",
+           "if (expand->has_m)", "if (0)", KERNELS + "matmul/Q4_1/ --isa scalar"),
+    Mutant("cpu: last column of f32 weights dropped", "kernels/cpu/cpu_matmul_scalar.c",
+           "k < t->n_in; k++", "k + 1 < t->n_in; k++", KERNELS + "matmul/F32/ --isa scalar"),
+    Mutant("cpu: scale of the neighbouring token", "kernels/cpu/cpu_matmul_scalar.c",
+           "const float s = words[A256_SCALE * n_tokens + i].f",
+           "const float s = words[A256_SCALE * n_tokens].f",
+           KERNELS + "matmul/Q6_K/ --isa scalar"),
+    Mutant("cpu: activations truncated instead of rounded", "kernels/cpu/cpu_quantize_act.c",
+           "(int8_t)lrintf(x[i] * inverse)", "(int8_t)(x[i] * inverse)",
+           KERNELS + "matmul/Q8_0/ --isa scalar"),
+    Mutant("cpu: activation scale over 127.5", "kernels/cpu/cpu_quantize_act.c",
+           "return max * (1.0f / 127.0f)", "return max * (1.0f / 127.5f)",
+           KERNELS + "matmul/Q4_0/ --isa scalar"),
+    Mutant("cpu: avx2 rounds activations down", "kernels/cpu/x86/quantize_avx2.c",
+           "q[i] = _mm256_cvtps_epi32(v)", "q[i] = _mm256_cvttps_epi32(v)",
+           KERNELS + "matmul/Q8_0/ --isa avx2"),
+    Mutant("cpu: window one too wide", "kernels/cpu/cpu_attention.c",
+           "(int64_t)op->window - 1", "(int64_t)op->window",
+           KERNELS + "attention/F16/ --isa avx2"),
+    Mutant("cpu: sink left out of the denominator", "kernels/cpu/cpu_attention.c",
+           "sum * scale + expf(sinks[head] - top)", "sum * scale",
+           KERNELS + "attention/F16/ --isa avx2"),
+    Mutant("cpu: 8-bit keys lose their last bit", "kernels/cpu/cpu_kv.c",
+           "(unsigned char)block.qs[d];", "(unsigned char)(block.qs[d] & ~1);",
+           KERNELS + "attention/Q8_0/ --isa avx2"),
+    Mutant("cpu: softcap bends a thousandth too much", "kernels/cpu/cpu_attention_impl.h",
+           "vf_mul(cap, vf_tanh(vf_mul(vf_load(s + j), inverse)))",
+           "vf_mul(cap, vf_tanh(vf_mul(vf_mul(vf_load(s + j), vf_set1(1.001f)), inverse)))",
+           KERNELS + "attention/F32/ --isa avx2"),
+    Mutant("cpu: unseen positions weigh zero times what is there",
+           "kernels/cpu/cpu_attention_impl.h",
+           "for (uint32_t j = t->begin; j < t->end; j++) {\n        const void *page = t->v",
+           "for (uint32_t j = t->begin; j < oll_align_up(t->end, 8); j++) {\n        "
+           "const void *page = t->v", KERNELS + "attention/F32/ --isa avx2"),
+    Mutant("cpu: router weights without their scale", "kernels/cpu/cpu_router.c",
+           "/ divisor * scale)", "/ divisor)", KERNELS + "router/ --isa scalar"),
+    Mutant("cpu: group score is its best alone", "kernels/cpu/cpu_router.c",
+           "return n > 1 ? first + second : first", "return first",
+           KERNELS + "router/ --isa scalar"),
+    Mutant("cpu: no barrier after a conflict", "kernels/cpu/cpu_plan.c",
+           "(a->write || b->write)", "(a->write && b->write)", KERNELS + "list/ --isa avx2"),
 ]
 
 
@@ -116,9 +163,10 @@ def first_error(output):
 
 
 def first_failure(output):
+    """Name of the first case that failed, with its level."""
     for line in output.splitlines():
         if line.startswith("FAILED") or "FAILED" in line[:8]:
-            return line.replace("FAILED", "").strip().split(":")[0]
+            return line.replace("FAILED", "").strip().partition(" [")[0]
     return None
 
 
