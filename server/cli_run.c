@@ -84,8 +84,11 @@ static oll_status answer(struct run *run, const struct oll_request *request,
         oll_status got = oll_engine_next(run->engine, id, RUN_POLL_MS, &event);
         if (got == OLL_ERR_TIMEOUT)
             continue;
-        if (got != OLL_OK)
+        if (got != OLL_OK) {
+            /* Without memory for it even the last event may be missing. */
+            status = OLL_FAIL(err, got, "the answer ended early: %s", oll_status_text(got));
             break;
+        }
         if (event.kind == OLL_EVENT_TEXT) {
             if (fwrite(event.text, 1, event.n_text, stdout) != event.n_text || fflush(stdout) != 0)
                 oll_engine_cancel(run->engine, id); /* nobody reads any more */
