@@ -204,6 +204,7 @@ static void *engine_thread(void *arg)
             break;
         if (r) {
             begin_request(e, r);
+            idle = false;
             continue; /* take in everything that can begin before the next step */
         }
         bool embedded = engine_embed_step(e);

@@ -235,6 +235,27 @@ TEST(a_reader_that_does_not_pull_pauses_only_itself)
     oll_engine_close(engine);
 }
 
+/* Requests that arrive just when the engine has found nothing to do: none may be forgotten. */
+TEST(a_request_that_comes_while_the_engine_turns_idle)
+{
+    struct oll_engine *engine = open_engine("llama.gguf", 64, 1);
+    struct answer a;
+    if (!engine)
+        return;
+    struct oll_request request = raw_prompt("x", 1);
+    for (int i = 0; i < 300; i++) {
+        ask(engine, &request, &a);
+        CHECK_EQ(a.done.kind, OLL_EVENT_DONE);
+        bool answered = a.done.n_reply == 1;
+        free_answer(&a);
+        if (!answered) {
+            CHECK_MSG(false, "request %d got no answer", i);
+            break;
+        }
+    }
+    oll_engine_close(engine);
+}
+
 TEST(closing_with_requests_in_flight)
 {
     struct oll_engine *engine = open_engine("llama.gguf", 4096, 1);
