@@ -210,18 +210,21 @@ static int chat(struct run *run)
 
 /* ---- command ---- */
 
-/* What stands before the prompt on standard input, unless that is a terminal. */
-static oll_status read_stdin(struct oll_strbuf *out, struct oll_error *err)
+/* What comes on standard input, unless that is a terminal, and the words of the command line. */
+static oll_status read_prompt(const struct cli_args *args, struct oll_strbuf *out,
+                              struct oll_error *err)
 {
     char buf[4096];
     size_t n;
-    if (isatty(STDIN_FILENO))
-        return OLL_OK;
-    while ((n = fread(buf, 1, sizeof buf, stdin)) > 0)
+    while (!isatty(STDIN_FILENO) && (n = fread(buf, 1, sizeof buf, stdin)) > 0)
         oll_strbuf_add(out, buf, n);
-    if (out->status != OLL_OK)
-        return OLL_FAIL(err, out->status, "standard input is longer than %d MiB",
+    for (int i = 1; i < args->n_positional; i++)
+        oll_strbuf_printf(out, "%s%s", out->len ? " " : "", args->positional[i]);
+    if (out->status == OLL_ERR_LIMIT)
+        return OLL_FAIL(err, out->status, "the prompt is longer than %d MiB",
                         RUN_MAX_PROMPT / (1024 * 1024));
+    if (out->status != OLL_OK)
+        return OLL_FAIL(err, out->status, "no memory for the prompt");
     return OLL_OK;
 }
 
@@ -276,9 +279,7 @@ static int run_main(const struct cli_args *args)
     bool interactive = args->n_positional == 1 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     oll_status status = model_path_resolve(args->positional[0], &path, &err);
     if (status == OLL_OK)
-        status = read_stdin(&prompt, &err);
-    for (int i = 1; i < args->n_positional; i++)
-        oll_strbuf_printf(&prompt, "%s%s", prompt.len ? " " : "", args->positional[i]);
+        status = read_prompt(args, &prompt, &err);
     params.model_path = path;
     if (status == OLL_OK)
         status = oll_engine_open(&params, &run.engine, &err);
