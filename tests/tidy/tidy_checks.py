@@ -179,7 +179,7 @@ BANNED = {
          ("engine/base/status.c", "engine/base/log.c", "server/main.c", "server/cli", "bench/", "tests/")),
     r"getenv|secure_getenv|setenv|putenv":
         ("an option; the environment is read in few places",
-         ("engine/base/mem.c", "engine/base/log.c", "kernels/device.c", "server/", "tests/")),
+         ("engine/base/mem.c", "kernels/cpu/cpu_device.c", "kernels/cpu/cpu_profile.c", "server/", "tests/")),
 }
 
 
