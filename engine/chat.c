@@ -5,7 +5,7 @@
 void chat_template_read(struct chat_template *t, const char *jinja)
 {
     static const char opening[] = "<|im_start|>system\n", closing[] = "<|im_end|>";
-    *t = (struct chat_template){0};
+    *t = (struct chat_template){.present = jinja != NULL};
     if (!jinja || !strstr(jinja, "<|im_start|>") || !strstr(jinja, closing))
         return;
     t->chatml = true;

@@ -12,6 +12,7 @@
 enum { CHAT_MAX_PROMPT_BYTES = 64 * 1024 * 1024 };
 
 struct chat_template {
+    bool present; /* there is a template at all */
     bool chatml;
     const char *default_system; /* in the template's text, not terminated; NULL: none */
     size_t n_default_system;

@@ -13,6 +13,13 @@
 
 #include <string.h>
 
+/* Wakes the thread, or keeps it awake when it is just about to sleep (mutex held). */
+static void poke(struct oll_engine *e)
+{
+    e->poked = true;
+    pthread_cond_signal(&e->work);
+}
+
 /* ---- the list of requests (mutex held) ---- */
 
 static struct request *find_request(struct oll_engine *e, uint64_t id)
@@ -39,18 +46,18 @@ static void cancel_request(struct oll_engine *e, struct request *r)
     r->canceled = true;
     if (e->alone == r)
         atomic_store_explicit(&e->abort, true, memory_order_relaxed);
-    pthread_cond_signal(&e->work);
+    poke(e);
 }
 
 /* ---- events (engine thread) ---- */
 
-void engine_push(struct oll_engine *e, struct request *r, struct oll_event *event)
+bool engine_push(struct oll_engine *e, struct request *r, struct oll_event *event)
 {
     pthread_mutex_lock(&e->mutex);
-    if (!request_push_move(r, event))
-        r->canceled = true;
+    bool queued = request_push_move(r, event);
     pthread_cond_signal(&r->ready);
     pthread_mutex_unlock(&e->mutex);
+    return queued;
 }
 
 /* Ends a request: its last event, and the record itself when the caller has let go. */
@@ -124,23 +131,26 @@ static void answer_rendered(struct oll_engine *e, struct request *r)
 {
     struct oll_strbuf text;
     struct oll_error err = {0};
+    struct oll_event event = {.kind = OLL_EVENT_TEXT}, done = {.kind = OLL_EVENT_DONE};
     oll_strbuf_init(&text, CHAT_MAX_PROMPT_BYTES);
     oll_status status = slot_render(&e->env, &r->ask, &text, &err);
     if (status == OLL_OK) {
-        struct oll_event event = {.kind = OLL_EVENT_TEXT}, done = {.kind = OLL_EVENT_DONE};
         event.text = oll_strbuf_take(&text, &event.n_text);
-        engine_push(e, r, &event);
-        engine_finish(e, r, &done);
-    } else {
-        engine_fail(e, r, status, &err);
+        if (!event.text || !engine_push(e, r, &event))
+            status = OLL_ERR_MEMORY;
     }
+    if (status == OLL_OK)
+        engine_finish(e, r, &done);
+    else
+        engine_fail(e, r, status, &err);
+    oll_event_free(&event);
     oll_strbuf_free(&text);
 }
 
-static void begin_request(struct oll_engine *e, struct request *r)
+static void begin_request(struct oll_engine *e, struct request *r, bool canceled)
 {
     struct oll_error err = {0};
-    if (r->canceled) {
+    if (canceled) {
         engine_fail(e, r, OLL_ERR_CANCELED, NULL);
     } else if (r->ask.kind == OLL_REQUEST_EMBED) {
         e->embedding = r;
@@ -193,18 +203,17 @@ static void *engine_thread(void *arg)
     for (;;) {
         struct request *r = NULL;
         pthread_mutex_lock(&e->mutex);
-        while (!e->closing && !(r = next_request(e)) && idle) {
-            /* Paused requests wait here too: pulling an event or a cancellation signals. */
+        while (!e->closing && !(r = next_request(e)) && idle && !e->poked)
+            /* Paused requests wait here too: pulling an event or a cancellation pokes. */
             pthread_cond_wait(&e->work, &e->mutex);
-            idle = false;
-        }
-        bool closing = e->closing;
+        bool closing = e->closing, canceled = r && r->canceled;
+        e->poked = false;
+        idle = false;
         pthread_mutex_unlock(&e->mutex);
         if (closing)
             break;
         if (r) {
-            begin_request(e, r);
-            idle = false;
+            begin_request(e, r, canceled);
             continue; /* take in everything that can begin before the next step */
         }
         bool embedded = engine_embed_step(e);
@@ -248,8 +257,15 @@ static oll_status open_contexts(struct oll_engine *e, const struct oll_engine_pa
         e->info.activation_bytes = oll_context_activation_bytes(e->embed_ctx);
         return OLL_OK;
     }
+    /* Every slot must find room for its token in a step. */
+    if (e->context_params.n_ubatch && e->context_params.n_ubatch < n_slots)
+        e->context_params.n_ubatch = n_slots;
     OLL_TRY(oll_context_new(e->model, &e->context_params, &e->env.ctx, err));
     e->info.n_ctx = oll_context_n_ctx(e->env.ctx);
+    if (e->info.n_ctx < 2)
+        return OLL_FAIL(err, OLL_ERR_ARG,
+                        "a context of %u token leaves no room for a reply: ask for at least 2",
+                        e->info.n_ctx);
     e->info.kv_bytes = oll_context_kv_bytes(e->env.ctx);
     e->info.activation_bytes = oll_context_activation_bytes(e->env.ctx);
     e->n_ubatch = oll_context_n_ubatch(e->env.ctx);
@@ -275,8 +291,13 @@ oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_en
     e->env.tok = oll_model_tokenizer(e->model);
     uint32_t n_tokens = (uint32_t)oll_tokenizer_n_tokens(e->env.tok);
     e->env.n_vocab = n_tokens < e->info.n_vocab ? n_tokens : e->info.n_vocab;
-    chat_template_read(&e->env.chat, params->chat_template ? params->chat_template
-                                                           : oll_model_chat_template(e->model));
+    if (params->chat_template && !(e->chat_template = oll_strdup(params->chat_template))) {
+        status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the chat template");
+        goto done;
+    }
+    chat_template_read(&e->env.chat,
+                       e->chat_template ? e->chat_template : oll_model_chat_template(e->model));
+    e->info.has_chat_template = e->env.chat.present;
     OLL_TRY_DONE(open_contexts(e, params, err));
     if (pthread_create(&e->thread, NULL, engine_thread, e) != 0) {
         status = OLL_FAIL(err, OLL_ERR_MEMORY, "cannot start the engine's thread");
@@ -298,7 +319,7 @@ void oll_engine_close(struct oll_engine *e)
         pthread_mutex_lock(&e->mutex);
         e->closing = true;
         atomic_store_explicit(&e->abort, true, memory_order_relaxed);
-        pthread_cond_signal(&e->work);
+        poke(e);
         pthread_mutex_unlock(&e->mutex);
         pthread_join(e->thread, NULL);
     }
@@ -314,6 +335,7 @@ void oll_engine_close(struct oll_engine *e)
     oll_context_free(e->env.ctx);
     oll_context_free(e->embed_ctx);
     oll_model_free(e->model);
+    oll_free(e->chat_template);
     pthread_cond_destroy(&e->work);
     pthread_mutex_destroy(&e->mutex);
     oll_free(e);
@@ -370,7 +392,7 @@ oll_status oll_engine_submit(struct oll_engine *e, const struct oll_request *ask
     *e->requests_end = r;
     e->requests_end = &r->next;
     e->n_queued++;
-    pthread_cond_signal(&e->work);
+    poke(e);
     pthread_mutex_unlock(&e->mutex);
     return OLL_OK;
 }
@@ -429,7 +451,7 @@ oll_status oll_engine_next(struct oll_engine *e, uint64_t id, int timeout_ms,
         bool was_full = r->n_events >= REQUEST_MAX_EVENTS;
         request_pop(r, event);
         if (was_full)
-            pthread_cond_signal(&e->work);
+            poke(e);
     }
     pthread_mutex_unlock(&e->mutex);
     return status;

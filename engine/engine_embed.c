@@ -82,7 +82,8 @@ static oll_status embed_one(struct oll_engine *e, struct request *r, struct oll_
     event.n_embedding = dims;
     e->embed_done.n_prompt += (uint32_t)tokens.n;
     e->embed_done.prompt_ns += oll_clock_ns() - begin;
-    engine_push(e, r, &event);
+    if (!engine_push(e, r, &event))
+        status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for an embedding");
 done:
     oll_event_free(&event);
     oll_tokens_free(&tokens);

@@ -10,6 +10,7 @@
 
 struct oll_engine {
     struct oll_model *model;
+    char *chat_template; /* given at open, else NULL; env.chat points into it */
     struct oll_model_info info;
     struct slot_env env;
     struct oll_context *embed_ctx; /* made at the first use when the model also generates */
@@ -35,13 +36,14 @@ struct oll_engine {
     struct request *requests, **requests_end;
     uint32_t n_queued;
     uint64_t next_id;
+    bool poked; /* something happened since the thread last looked: it must not sleep */
     bool closing;
     struct request *alone; /* the only request of the running step, NULL otherwise */
     atomic_bool abort;     /* read by the device; set under the mutex */
 };
 
-/* Queues an event; wakes the reader. */
-void engine_push(struct oll_engine *e, struct request *r, struct oll_event *event);
+/* Queues an event; wakes the reader. False when there was no memory: the event is lost. */
+bool engine_push(struct oll_engine *e, struct request *r, struct oll_event *event);
 /* Ends a request with its last event, and frees the record when the caller has let go of it. */
 void engine_finish(struct oll_engine *e, struct request *r, struct oll_event *last);
 /* The same with an ERROR event. */

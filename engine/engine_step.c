@@ -110,8 +110,8 @@ static void deliver(struct oll_engine *e, struct slot *slot, float *logits)
     enum slot_outcome outcome;
     struct request *r = slot->request;
     oll_status status = slot_sample(slot, &e->env, logits, &event, &done, &outcome, &err);
-    if (event.text)
-        engine_push(e, r, &event);
+    if (event.text && !engine_push(e, r, &event))
+        status = OLL_ERR_MEMORY;
     oll_event_free(&event);
     if (status != OLL_OK) {
         oll_event_free(&done);

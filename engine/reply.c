@@ -52,9 +52,17 @@ static size_t held_back(const struct reply *reply)
     return held;
 }
 
+/* Moves the first n bytes to *out. NUL bytes, which only byte tokens can bring, are left out: event
+ * text is a C string for its readers. */
 static void show(struct reply *reply, size_t n, struct oll_strbuf *out)
 {
-    oll_strbuf_add(out, reply->pending.data, n);
+    const char *text = reply->pending.data, *end = text + n;
+    while (text < end) {
+        const char *nul = memchr(text, '\0', (size_t)(end - text));
+        const char *stop = nul ? nul : end;
+        oll_strbuf_add(out, text, (size_t)(stop - text));
+        text = nul ? nul + 1 : end;
+    }
     oll_strbuf_drop(&reply->pending, n);
 }
 

@@ -12,7 +12,7 @@
 static oll_status render_messages(const struct slot_env *env, const struct oll_message *messages,
                                   uint32_t n, struct oll_strbuf *out, struct oll_error *err)
 {
-    if (!oll_model_chat_template(env->model)) {
+    if (!env->chat.present) {
         /* No template: the contents as they are, as for a base model. */
         for (uint32_t i = 0; i < n; i++)
             oll_strbuf_printf(out, "%s%s", i ? "\n\n" : "", messages[i].content);
@@ -51,38 +51,61 @@ static oll_status tokenize(const struct slot_env *env, const struct oll_strbuf *
     return status == OLL_OK ? OLL_OK : OLL_FAIL(err, status, "cannot tokenise the prompt");
 }
 
-/* Chat: drops the oldest messages while the rendered prompt exceeds the window. System messages
- * among the dropped are kept, moved to the front; the last message always stays. */
+/* The request without its first `drop` messages; system messages among them are kept, moved to the
+ * front (into `kept`). */
+static void drop_messages(const struct oll_request *ask, uint32_t drop, struct oll_message *kept,
+                          struct oll_request *out)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < ask->n_messages; i++)
+        if (i >= drop || strcmp(ask->messages[i].role, "system") == 0)
+            kept[n++] = ask->messages[i];
+    *out = *ask;
+    out->messages = kept;
+    out->n_messages = n;
+}
+
+static oll_status render_tokens(const struct slot_env *env, const struct oll_request *ask,
+                                struct oll_strbuf *text, struct oll_tokens *out,
+                                struct oll_error *err)
+{
+    oll_strbuf_clear(text);
+    out->n = 0;
+    OLL_TRY(slot_render(env, ask, text, err));
+    return tokenize(env, text, out, err);
+}
+
+/* Chat: drops as few of the oldest messages as make the rendered prompt fit the window; the last
+ * message always stays. The number is found by bisection, since each try renders and tokenises what
+ * is left. */
 static oll_status render_fitting(const struct slot_env *env, const struct oll_request *ask,
                                  uint32_t n_ctx, struct oll_tokens *out, bool *truncated,
                                  struct oll_error *err)
 {
     struct oll_strbuf text;
-    oll_status status = OLL_OK;
-    struct oll_request fitted = *ask;
+    struct oll_request fitted;
     struct oll_message *kept = NULL;
+    oll_status status;
     oll_strbuf_init(&text, CHAT_MAX_PROMPT_BYTES);
-    for (uint32_t drop = 0;; drop++) {
-        oll_strbuf_clear(&text);
-        out->n = 0;
-        OLL_TRY_DONE(slot_render(env, &fitted, &text, err));
-        OLL_TRY_DONE(tokenize(env, &text, out, err));
-        if (ask->kind != OLL_REQUEST_CHAT || ask->no_truncate || out->n <= n_ctx ||
-            drop + 1 >= ask->n_messages)
-            break;
-        if (!kept && !(kept = oll_alloc(ask->n_messages, sizeof *kept))) {
-            status =
-                OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for %u messages", ask->n_messages);
-            goto done;
-        }
-        uint32_t n = 0;
-        for (uint32_t i = 0; i < ask->n_messages; i++)
-            if (i > drop || strcmp(ask->messages[i].role, "system") == 0)
-                kept[n++] = ask->messages[i];
-        *truncated = true;
-        fitted.messages = kept;
-        fitted.n_messages = n;
+    OLL_TRY_DONE(render_tokens(env, ask, &text, out, err));
+    if (ask->kind != OLL_REQUEST_CHAT || ask->no_truncate || out->n <= n_ctx || ask->n_messages < 2)
+        goto done;
+    kept = oll_alloc(ask->n_messages, sizeof *kept);
+    if (!kept) {
+        status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for %u messages", ask->n_messages);
+        goto done;
     }
+    *truncated = true;
+    /* Dropping `low` is too little; `high` is enough, or all that can go. */
+    uint32_t low = 0, high = ask->n_messages - 1;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        drop_messages(ask, middle, kept, &fitted);
+        OLL_TRY_DONE(render_tokens(env, &fitted, &text, out, err));
+        *(out->n <= n_ctx ? &high : &low) = middle;
+    }
+    drop_messages(ask, high, kept, &fitted);
+    status = render_tokens(env, &fitted, &text, out, err);
 done:
     oll_strbuf_free(&text);
     oll_free(kept);
@@ -125,6 +148,12 @@ oll_status slot_prompt_make(struct slot_prompt *prompt, const struct slot_env *e
     size_t n = prompt->tokens.n;
     if (n == 0)
         return OLL_FAIL(err, OLL_ERR_ARG, "the prompt has no tokens");
+    uint32_t n_vocab = oll_model_facts(env->model)->n_vocab;
+    for (size_t i = 0; i < n; i++)
+        if ((uint32_t)prompt->tokens.ids[i] >= n_vocab)
+            return OLL_FAIL(err, OLL_ERR_ARG,
+                            "the prompt holds token %d, for which the model has no embedding",
+                            prompt->tokens.ids[i]);
     int32_t keep = ask->options.num_keep;
     prompt->n_keep = keep < 0 || (size_t)keep + bos > n ? (uint32_t)n : (uint32_t)keep + bos;
     return cut_prompt(prompt, ask, n_ctx, err);

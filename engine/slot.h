@@ -39,7 +39,8 @@ struct slot {
     uint32_t n_keep;
     bool truncated;
     uint64_t begin_ns, first_ns; /* prefill began; first token sampled */
-    /* Entries of tokens whose text is still held back. */
+    /* Entries not yet sent. They go out with the next event even while text is held back, as the
+     * API has it (rest-api 3.13). */
     struct oll_logprob *logprobs;
     uint32_t n_logprobs, cap_logprobs;
     struct oll_tokens history; /* prompt and reply for the `context` of the final event */

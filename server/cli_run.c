@@ -178,8 +178,9 @@ static int chat(struct run *run)
         printf(">>> ");
         fflush(stdout);
         interrupted = 0;
+        errno = 0;
         ssize_t n = getline(&line, &cap, stdin);
-        if (n < 0 && errno == EINTR) {
+        if (n < 0 && errno == EINTR && !feof(stdin)) {
             clearerr(stdin);
             printf("\nUse Ctrl + d or /bye to exit.\n");
             continue;
@@ -188,10 +189,8 @@ static int chat(struct run *run)
             break;
         line[strcspn(line, "\r\n")] = '\0';
         struct oll_error err = {0};
-        if (strcmp(line, "/bye") == 0 || strcmp(line, "/exit") == 0) {
-            n = -1;
+        if (strcmp(line, "/bye") == 0 || strcmp(line, "/exit") == 0)
             break;
-        }
         if (strcmp(line, "/clear") == 0) {
             drop_messages(run);
             printf("Cleared session context\n");
@@ -218,6 +217,8 @@ static oll_status read_prompt(const struct cli_args *args, struct oll_strbuf *ou
     size_t n;
     while (!isatty(STDIN_FILENO) && (n = fread(buf, 1, sizeof buf, stdin)) > 0)
         oll_strbuf_add(out, buf, n);
+    if (ferror(stdin))
+        return OLL_FAIL(err, OLL_ERR_IO, "cannot read standard input: %s", strerror(errno));
     for (int i = 1; i < args->n_positional; i++)
         oll_strbuf_printf(out, "%s%s", out->len ? " " : "", args->positional[i]);
     if (out->status == OLL_ERR_LIMIT)
@@ -273,8 +274,6 @@ static int run_main(const struct cli_args *args)
     oll_strbuf_init(&prompt, RUN_MAX_PROMPT);
     if (!read_options(args, &run, &params))
         return 1;
-    struct sigaction action = {.sa_handler = on_interrupt};
-    sigaction(SIGINT, &action, NULL);
     uint64_t begin = oll_clock_ns();
     bool interactive = args->n_positional == 1 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     oll_status status = model_path_resolve(args->positional[0], &path, &err);
@@ -283,6 +282,9 @@ static int run_main(const struct cli_args *args)
     params.model_path = path;
     if (status == OLL_OK)
         status = oll_engine_open(&params, &run.engine, &err);
+    /* From here on Ctrl-C ends an answer; before, it ends the program. */
+    struct sigaction action = {.sa_handler = on_interrupt};
+    sigaction(SIGINT, &action, NULL);
     run.load_ns = oll_clock_ns() - begin;
     if (status == OLL_OK && interactive)
         code = chat(&run);

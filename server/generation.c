@@ -58,7 +58,7 @@ static oll_status fail_event(struct oll_event *event, struct oll_error *err)
 oll_status generation_next(struct generation *g, struct oll_event *event, struct oll_error *err)
 {
     struct oll_engine *engine = schedule_engine(g->lease);
-    for (;;) {
+    while (!is_over(g->req)) {
         memset(event, 0, sizeof *event);
         oll_status status = oll_engine_next(engine, g->id, POLL_MS, event);
         if (status == OLL_OK)
@@ -68,13 +68,10 @@ oll_status generation_next(struct generation *g, struct oll_event *event, struct
                             "model runner has unexpectedly stopped, this may be due to resource "
                             "limitations or an internal error, check ollama server logs for "
                             "details");
-        if (!is_over(g->req))
-            continue;
-        oll_engine_cancel(engine, g->id);
-        return OLL_FAIL(err, OLL_ERR_CANCELED,
-                        http_peer_gone(g->req) ? "request canceled"
-                                               : "the server is shutting down");
     }
+    oll_engine_cancel(engine, g->id);
+    return OLL_FAIL(err, OLL_ERR_CANCELED,
+                    http_peer_gone(g->req) ? "request canceled" : "the server is shutting down");
 }
 
 void generation_end(struct generation *g)

@@ -14,6 +14,9 @@ enum { OLL_CPU_MAX = 1024 };
  * cgroup's CPU quota (rounded up). Fills at most `max` ids; *n_physical gets the number of leading
  * ids that are distinct physical cores. Returns the count, at least 1. */
 int oll_platform_cpus(int *ids, int max, int *n_physical);
+/* The words in which the system reports processor features (Linux: AT_HWCAP, AT_HWCAP2; their bits
+ * depend on the architecture); 0 when it does not. */
+void oll_platform_hwcap(uint64_t *hwcap, uint64_t *hwcap2);
 /* Pins the calling thread to one processor; false when the system refuses. */
 bool oll_platform_pin(int cpu_id);
 /* Puts the calling thread on one processor now, without keeping it there. */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -65,6 +66,16 @@ static bool is_smt_sibling(int cpu)
     return read_number(path, &first) && first < cpu;
 }
 
+/* Appends to ids[0..n) the processors of the set that are second siblings of a core, or that are
+ * not, up to `limit` in all; returns the new count. */
+static int add_cpus(const cpu_set_t *set, bool siblings, int *ids, int n, int limit)
+{
+    for (int cpu = 0; cpu < CPU_SETSIZE && n < limit; cpu++)
+        if (CPU_ISSET(cpu, set) && is_smt_sibling(cpu) == siblings)
+            ids[n++] = cpu;
+    return n;
+}
+
 int oll_platform_cpus(int *ids, int max, int *n_physical)
 {
     cpu_set_t set;
@@ -73,13 +84,8 @@ int oll_platform_cpus(int *ids, int max, int *n_physical)
         limit = max;
     *n_physical = 0;
     if (sched_getaffinity(0, sizeof set, &set) == 0) {
-        for (int pass = 0; pass < 2; pass++) {
-            for (int cpu = 0; cpu < CPU_SETSIZE && n < limit; cpu++)
-                if (CPU_ISSET(cpu, &set) && is_smt_sibling(cpu) == (pass == 1))
-                    ids[n++] = cpu;
-            if (pass == 0)
-                *n_physical = n;
-        }
+        *n_physical = n = add_cpus(&set, false, ids, 0, limit);
+        n = add_cpus(&set, true, ids, n, limit);
     }
     if (n == 0) {
         ids[n++] = 0;
@@ -89,6 +95,12 @@ int oll_platform_cpus(int *ids, int max, int *n_physical)
     if (*n_physical == 0)
         *n_physical = n;
     return n;
+}
+
+void oll_platform_hwcap(uint64_t *hwcap, uint64_t *hwcap2)
+{
+    *hwcap = getauxval(AT_HWCAP);
+    *hwcap2 = getauxval(AT_HWCAP2);
 }
 
 bool oll_platform_pin(int cpu_id)
@@ -226,7 +238,7 @@ bool oll_platform_peak_rss_reset(void)
     FILE *f = fopen("/proc/self/clear_refs", "we");
     if (!f)
         return false;
-    const bool ok = fputs("5", f) >= 0; /* proc(5): the peak becomes the present size */
+    const bool ok = fwrite("5", 1, 1, f) == 1; /* proc(5): the peak becomes the present size */
     return fclose(f) == 0 && ok;
 }
 

@@ -28,6 +28,8 @@ int oll_platform_cpus(int *ids, int max, int *n_physical)
     return (int)n;
 }
 
+void oll_platform_hwcap(uint64_t *hwcap, uint64_t *hwcap2) { *hwcap = *hwcap2 = 0; }
+
 bool oll_platform_pin(int cpu_id)
 {
     (void)cpu_id;

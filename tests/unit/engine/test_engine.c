@@ -342,6 +342,28 @@ TEST(embeddings_of_an_encoder)
     oll_engine_close(engine);
 }
 
+TEST(a_window_needs_room_for_a_reply)
+{
+    struct oll_engine *engine = NULL;
+    struct oll_error err = {0};
+    const char *path = testing_shared("data/golden/llama.gguf");
+    struct oll_engine_params params = {.model_path = path, .devices = "ref", .n_ctx = 1};
+    if (!path[0])
+        return;
+    CHECK_STATUS(oll_engine_open(&params, &engine, &err), OLL_ERR_ARG);
+    CHECK(strstr(err.text, "at least 2") != NULL);
+    params.n_ctx = 2;
+    params.n_slots = 3;
+    params.n_ubatch = 1; /* fewer than slots: raised, so that no slot starves */
+    CHECK_OK(oll_engine_open(&params, &engine, NULL));
+    struct oll_request request = raw_prompt("x", 6);
+    struct answer a;
+    ask(engine, &request, &a);
+    CHECK_EQ(a.done.n_reply, 6);
+    free_answer(&a);
+    oll_engine_close(engine);
+}
+
 TEST(what_cannot_be_done_is_refused_at_once)
 {
     struct oll_engine *engine = open_engine("llama.gguf", 64, 1);
