@@ -56,8 +56,7 @@ void bench_bed_free(struct bench_bed *bed)
 
 /* ---- operands ---- */
 
-/* A buffer with these bytes; NULL after a failure. */
-static struct oll_buffer *make_buffer(struct bench_bed *bed, const void *data, size_t n_bytes)
+struct oll_buffer *bench_bed_buffer(struct bench_bed *bed, size_t n_bytes)
 {
     struct oll_buffer *buf = NULL;
     if (bed->status != OLL_OK)
@@ -66,10 +65,17 @@ static struct oll_buffer *make_buffer(struct bench_bed *bed, const void *data, s
         bed->status = OLL_FAIL(&bed->err, OLL_ERR_LIMIT, "more than %d operands", OPERAND_MAX);
     else
         bed->status = oll_buffer_new(bed->dev, n_bytes, &buf, &bed->err);
-    if (bed->status != OLL_OK)
-        return NULL;
-    bed->buffers[bed->n_buffer++] = buf;
-    bed->status = oll_buffer_upload(buf, 0, data, n_bytes, &bed->err);
+    if (bed->status == OLL_OK)
+        bed->buffers[bed->n_buffer++] = buf;
+    return bed->status == OLL_OK ? buf : NULL;
+}
+
+/* A buffer with these bytes; NULL after a failure. */
+static struct oll_buffer *make_buffer(struct bench_bed *bed, const void *data, size_t n_bytes)
+{
+    struct oll_buffer *buf = bench_bed_buffer(bed, n_bytes);
+    if (buf)
+        bed->status = oll_buffer_upload(buf, 0, data, n_bytes, &bed->err);
     return buf;
 }
 

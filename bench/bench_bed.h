@@ -26,6 +26,8 @@ void bench_bed_free(struct bench_bed *bed);
 /* Releases operands and recorded ops, keeps the device. */
 void bench_bed_clear(struct bench_bed *bed);
 
+/* Zeroed memory; NULL after a failure. */
+struct oll_buffer *bench_bed_buffer(struct bench_bed *bed, size_t n_bytes);
 /* Uniform values of the given root mean square. */
 struct oll_mat bench_bed_mat(struct bench_bed *bed, uint32_t rows, uint32_t cols, float sd);
 /* n times the same value. */
