@@ -49,11 +49,18 @@ void panel_unpack_f16(const uint8_t *panel, uint32_t row, uint32_t n_in, uint8_t
 void panel_pack_bf16(const uint8_t *const rows[CPU_PANEL_ROWS], uint32_t n_in, uint8_t *panel)
 {
     for (unsigned r = 0; r < CPU_PANEL_ROWS; r++) {
-        for (uint32_t k = 0; k < n_in; k += 2) {
-            uint8_t *to = pack_group(panel, k / 2, r);
-            memset(to, 0, 4);
+        uint32_t k = 0;
+        for (; k + 2 <= n_in; k += 2) {
+            uint32_t pair = 0;
             if (rows[r])
-                memcpy(to, rows[r] + k * (size_t)2, k + 1 < n_in ? 4 : 2);
+                memcpy(&pair, rows[r] + k * (size_t)2, 4);
+            memcpy(pack_group(panel, k / 2, r), &pair, 4);
+        }
+        if (k < n_in) { /* half a pair is left */
+            uint16_t last[2] = {0, 0};
+            if (rows[r])
+                memcpy(last, rows[r] + k * (size_t)2, 2);
+            memcpy(pack_group(panel, k / 2, r), last, 4);
         }
     }
 }

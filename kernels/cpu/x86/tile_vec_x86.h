@@ -7,7 +7,9 @@
 
 #include <immintrin.h>
 
+#ifndef MM_INLINE /* a build that emulates the instructions has no use for copies of every shape */
 #define MM_INLINE static inline __attribute__((always_inline))
+#endif
 
 #define MM_LEVEL_avx512vnni 1
 #define MM_LEVEL_avx512     2
@@ -94,7 +96,11 @@ MM_INLINE vi vi_signed_pairs(vi w, vi y)
 MM_INLINE vi vi_pairs(vb a, vb b) { return _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b)); }
 /* Keeps a sum in its register here: gcc would rather regroup additions of integers across the tile,
  * and spill what it then holds. */
+#if defined(__AVX2__)
 #define MM_PIN(v) __asm__("" : "+x"(v))
+#else /* the instructions are emulated */
+#define MM_PIN(v) ((void)0)
+#endif
 #endif
 #endif
 
