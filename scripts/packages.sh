@@ -10,6 +10,7 @@ build cmake cmd cmake
 build ninja-build cmd ninja
 build pkg-config cmd pkg-config
 build libssl-dev lib libcrypto
+build libcurl4-openssl-dev lib libcurl
 model python3 cmd python3
 model python3-pip python pip
 check clang-19 cmd clang-19

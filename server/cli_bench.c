@@ -20,7 +20,8 @@ enum {
     FIRST_TOKENS = 128
 };
 
-extern const struct cli_command cli_bench_op, cli_bench_sample, cli_bench_tokenize;
+extern const struct cli_command cli_bench_op, cli_bench_sample, cli_bench_server,
+    cli_bench_tokenize;
 
 /* ---- what to measure ---- */
 
@@ -374,7 +375,7 @@ static const struct cli_option options[] = {
     {0}};
 
 static const struct cli_command *const children[] = {&cli_bench_op, &cli_bench_sample,
-                                                     &cli_bench_tokenize, NULL};
+                                                     &cli_bench_server, &cli_bench_tokenize, NULL};
 
 const struct cli_command cli_bench = {
     .name = "bench",

@@ -199,7 +199,7 @@ def check_calls(tree):
 # Libraries are each known to one file.
 LIBRARIES = {
     "openssl/": ("engine/base/sha256.c", "registry/https.c"),
-    "curl/": ("registry/https.c",),
+    "curl/": ("registry/https.c", "bench/bench_http.c"),
     "vulkan/": ("kernels/vulkan/vulkan_device.c",),
 }
 # What is Linux alone stands in the files of the floor that say so in their name; each has a POSIX twin.
