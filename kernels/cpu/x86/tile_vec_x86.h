@@ -7,7 +7,8 @@
 
 #include <immintrin.h>
 
-#ifndef MM_INLINE /* a build that emulates the instructions has no use for copies of every shape */
+#ifndef MM_INLINE /* a build that emulates the instructions has no use for copies of every shape   \
+                   */
 #define MM_INLINE static inline __attribute__((always_inline))
 #endif
 
