@@ -13,16 +13,8 @@ extern const struct cli_command cli_perplexity;
 extern const struct cli_command cli_embed;
 
 const struct cli_command *const cli_commands[] = {
-    &cli_serve,
-    &cli_run,
-    &cli_gguf,
-    &cli_logits,
-    &cli_perplexity,
-    &cli_embed,
-    &cli_tokenize,
-    &cli_detokenize,
-    &cli_bench,
-    NULL,
+    &cli_serve, &cli_run,      &cli_gguf,       &cli_logits, &cli_perplexity,
+    &cli_embed, &cli_tokenize, &cli_detokenize, &cli_bench,  NULL,
 };
 
 int main(int argc, char **argv)

@@ -21,6 +21,7 @@ CPU_INLINE vf att_load(const void *p, size_t at, int is_f16)
     return is_f16 ? vf_load_f16((const uint16_t *)p + at) : vf_load((const float *)p + at);
 }
 
+/* deep nesting: pages, groups of keys, dimensions, rows, vectors; the inner three unroll. */
 CPU_INLINE void att_scores(const struct cpu_attention_tile *t, uint32_t row, uint32_t r, int is_f16)
 {
     const uint32_t n = t->head_dim_k;

@@ -1,11 +1,11 @@
 #include "kernels/cpu/cpu_features.h"
 
+#include "engine/base/platform.h"
+
 #include <string.h>
 
 #if defined(__x86_64__)
 #include <cpuid.h>
-#elif defined(__aarch64__) && defined(__linux__)
-#include <sys/auxv.h>
 #endif
 
 static bool bit(uint32_t word, int i) { return word >> i & 1; }
@@ -30,12 +30,10 @@ void cpu_words_read(struct cpu_words *words)
     }
 #elif defined(__aarch64__)
     words->is_arm64 = true;
-#if defined(__linux__)
-    words->hwcap = getauxval(AT_HWCAP);
-    words->hwcap2 = getauxval(AT_HWCAP2);
-#else
-    words->hwcap = 1 << 1; /* Advanced SIMD is part of every such system */
-#endif
+    uint64_t hwcap, hwcap2;
+    oll_platform_hwcap(&hwcap, &hwcap2);
+    words->hwcap = hwcap ? hwcap : 1 << 1; /* Advanced SIMD is part of every such system */
+    words->hwcap2 = hwcap2;
 #endif
 }
 

@@ -3,7 +3,8 @@
  *
  * The loops that are not matmuls are written once, on the vectors of cpu_vec.h (cpu_rows_impl.h,
  * cpu_attention_impl.h), and compiled per level. Rows are contiguous and of any alignment; y may be
- * one of the inputs unless noted. Reductions have an order that depends on n and the level alone. */
+ * one of the inputs unless noted. Reductions have an order that depends on n and the level alone.
+ */
 #ifndef OLL_KERNELS_CPU_KERNELS_H
 #define OLL_KERNELS_CPU_KERNELS_H
 
@@ -14,7 +15,8 @@
 struct cpu_attention_tile; /* cpu_attention.h */
 struct cpu_matmul_kernels; /* rows of cpu_matmul.h */
 
-/* y [n] = scale * sum of n_used rows of x (x_stride floats apart) times their weights, + residual. */
+/* y [n] = scale * sum of n_used rows of x (x_stride floats apart) times their weights, + residual.
+ */
 struct cpu_weighted_sum {
     const float *x, *weights, *residual; /* residual may be NULL */
     float *y;

@@ -8,8 +8,8 @@
  *
  * K is interleaved by 16 positions, so that a dot product of a query with 16 keys is a run of
  * broadcasts and multiply-adds down head_dim without a horizontal sum, and its results lie side by
- * side as softmax wants them. V rows are padded to 16 values (zeros), so that vector kernels need no
- * tails. A token's K touches every second line of its head's block; those lines are read by the
+ * side as softmax wants them. V rows are padded to 16 values (zeros), so that vector kernels need
+ * no tails. A token's K touches every second line of its head's block; those lines are read by the
  * attention that follows in any case. */
 #ifndef OLL_KERNELS_CPU_KV_H
 #define OLL_KERNELS_CPU_KV_H

@@ -88,7 +88,8 @@ static void spans_of_norm_matmul(struct spans *s, const struct op_norm_matmul *o
     }
 }
 
-/* What an op reads and writes. Weights never change while a list runs and are left out. */
+/* What an op reads and writes. Weights never change while a list runs and are left out.
+ * long function: a flat dispatch, one case per op. */
 static void spans_of(const struct oll_op *op, struct spans *s)
 {
     s->n = 0;

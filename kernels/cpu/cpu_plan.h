@@ -12,8 +12,8 @@ struct cpu_list_plan {
 /* Fills steps [cmd->n_op].
  *
  * An op waits for all workers when it touches what an earlier op since the last barrier wrote, or
- * writes what one read; except between two serial ops, which worker 0 runs in order anyway. Views are
- * compared as spans of their buffer from first to last element. */
+ * writes what one read; except between two serial ops, which worker 0 runs in order anyway. Views
+ * are compared as spans of their buffer from first to last element. */
 void cpu_plan_list(const struct cpu_device *dev, const struct oll_cmd *cmd, struct cpu_step *steps,
                    struct cpu_list_plan *out);
 

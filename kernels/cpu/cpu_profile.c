@@ -35,15 +35,14 @@ void cpu_profile_free(struct cpu_profile *profile)
     if (!profile)
         return;
     double total = profile->list_ns > 0 ? (double)profile->list_ns : 1;
-    oll_log(OLL_LOG_WARN, "cpu", "profile: %.1f ms in %llu lists",
-            (double)profile->list_ns * 1e-6, (unsigned long long)profile->n_list);
+    oll_log(OLL_LOG_WARN, "cpu", "profile: %.1f ms in %llu lists", (double)profile->list_ns * 1e-6,
+            (unsigned long long)profile->n_list);
     for (int kind = 0; kind < OLL_OP_COUNT; kind++) {
         double ns = (double)profile->ns[kind];
         if (profile->n_call[kind] > 0)
             oll_log(OLL_LOG_WARN, "cpu", "%-14s %9llu calls %10.2f ms %8.2f us each %5.1f %%",
-                    oll_op_name((enum oll_op_kind)kind),
-                    (unsigned long long)profile->n_call[kind], ns * 1e-6,
-                    ns * 1e-3 / (double)profile->n_call[kind], 100 * ns / total);
+                    oll_op_name((enum oll_op_kind)kind), (unsigned long long)profile->n_call[kind],
+                    ns * 1e-6, ns * 1e-3 / (double)profile->n_call[kind], 100 * ns / total);
     }
     oll_free(profile);
 }

@@ -1,5 +1,5 @@
-/* Time per kind of op, printed when the device closes: OLL_CPU_PROFILE=1. Seen by worker 0: the time
- * of an op includes waiting for the others after it. */
+/* Time per kind of op, printed when the device closes: OLL_CPU_PROFILE=1. Seen by worker 0: the
+ * time of an op includes waiting for the others after it. */
 #ifndef OLL_KERNELS_CPU_PROFILE_H
 #define OLL_KERNELS_CPU_PROFILE_H
 

@@ -14,7 +14,7 @@
         for (; at + VW <= (n); at += VW) {                                                         \
             BODY(vf_load, vf_store)                                                                \
         }                                                                                          \
-        const uint32_t n_tail = (n)-at;                                                            \
+        const uint32_t n_tail = (n) - at;                                                          \
         if (VW > 1 && n_tail > 0) {                                                                \
             BODY(LOAD_TAIL, STORE_TAIL)                                                            \
         }                                                                                          \
@@ -63,7 +63,7 @@ static void norm_apply(const float *x, const float *w, const float *b, float *y,
                        float mean, float factor)
 {
     const vf m = vf_set1(mean), f = vf_set1(factor);
-#define CENTRED(ld) vf_mul(vf_sub(ld(x + at), m), f)
+#define CENTRED(ld)      vf_mul(vf_sub(ld(x + at), m), f)
 #define WITH_W_B(ld, st) st(y + at, vf_fma(CENTRED(ld), ld(w + at), ld(b + at)));
 #define WITH_W(ld, st)   st(y + at, vf_mul(CENTRED(ld), ld(w + at)));
 #define WITH_B(ld, st)   st(y + at, vf_add(CENTRED(ld), ld(b + at)));
@@ -157,16 +157,16 @@ static void row_unary(enum oll_act act, const float *x, float *y, uint32_t n)
     switch (act) {
 #define X(name)                                                                                    \
     case name: ROW_LOOP(n, BODY_##name); break;
-#define BODY(name, ld, st)                 st(y + at, act_of(name, ld(x + at)));
-#define BODY_OLL_ACT_NONE(ld, st)          BODY(OLL_ACT_NONE, ld, st)
-#define BODY_OLL_ACT_SILU(ld, st)          BODY(OLL_ACT_SILU, ld, st)
-#define BODY_OLL_ACT_GELU(ld, st)          BODY(OLL_ACT_GELU, ld, st)
-#define BODY_OLL_ACT_GELU_QUICK(ld, st)    BODY(OLL_ACT_GELU_QUICK, ld, st)
-#define BODY_OLL_ACT_RELU(ld, st)          BODY(OLL_ACT_RELU, ld, st)
-#define BODY_OLL_ACT_RELU_SQR(ld, st)      BODY(OLL_ACT_RELU_SQR, ld, st)
-#define BODY_OLL_ACT_SIGMOID(ld, st)       BODY(OLL_ACT_SIGMOID, ld, st)
-#define BODY_OLL_ACT_TANH(ld, st)          BODY(OLL_ACT_TANH, ld, st)
-#define BODY_OLL_ACT_SWIGLU_OAI(ld, st)    BODY(OLL_ACT_SWIGLU_OAI, ld, st)
+#define BODY(name, ld, st)              st(y + at, act_of(name, ld(x + at)));
+#define BODY_OLL_ACT_NONE(ld, st)       BODY(OLL_ACT_NONE, ld, st)
+#define BODY_OLL_ACT_SILU(ld, st)       BODY(OLL_ACT_SILU, ld, st)
+#define BODY_OLL_ACT_GELU(ld, st)       BODY(OLL_ACT_GELU, ld, st)
+#define BODY_OLL_ACT_GELU_QUICK(ld, st) BODY(OLL_ACT_GELU_QUICK, ld, st)
+#define BODY_OLL_ACT_RELU(ld, st)       BODY(OLL_ACT_RELU, ld, st)
+#define BODY_OLL_ACT_RELU_SQR(ld, st)   BODY(OLL_ACT_RELU_SQR, ld, st)
+#define BODY_OLL_ACT_SIGMOID(ld, st)    BODY(OLL_ACT_SIGMOID, ld, st)
+#define BODY_OLL_ACT_TANH(ld, st)       BODY(OLL_ACT_TANH, ld, st)
+#define BODY_OLL_ACT_SWIGLU_OAI(ld, st) BODY(OLL_ACT_SWIGLU_OAI, ld, st)
         ACT_LIST(X)
 #undef BODY
     }
@@ -211,11 +211,10 @@ static void row_scale(const struct op_scale *op, const float *x, float *y, uint3
     const vf scale = vf_set1(op->scale), cap = vf_set1(op->softcap);
     const vf inverse = vf_set1(1.0f / op->softcap);
     const vf high = vf_set1(op->limit != 0 ? op->limit : INFINITY), low = vf_neg(high);
-#define CLAMPED(v)      vf_max(low, vf_min(high, v))
-#define PLAIN(ld, st)  st(y + at, CLAMPED(vf_mul(scale, ld(x + at))));
+#define CLAMPED(v)    vf_max(low, vf_min(high, v))
+#define PLAIN(ld, st) st(y + at, CLAMPED(vf_mul(scale, ld(x + at))));
 #define CAPPED(ld, st)                                                                             \
-    st(y + at,                                                                                     \
-       CLAMPED(vf_mul(cap, vf_tanh(vf_mul(vf_mul(scale, ld(x + at)), inverse)))));
+    st(y + at, CLAMPED(vf_mul(cap, vf_tanh(vf_mul(vf_mul(scale, ld(x + at)), inverse)))));
     if (op->softcap != 0)
         ROW_LOOP(n, CAPPED);
     else

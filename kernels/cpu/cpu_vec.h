@@ -2,8 +2,8 @@
  * instantiates them defines CPU_VEC_AVX512, CPU_VEC_AVX2 or CPU_VEC_NEON, or nothing for plain C.
  *
  * vf is a vector of VW floats. Every operation rounds like the scalar one; vf_fma rounds once, in
- * plain C twice where the machine has no fused operation. Partial loads and stores touch the first n
- * elements alone (0 < n < VW); missing ones read as 0. */
+ * plain C twice where the machine has no fused operation. Partial loads and stores touch the first
+ * n elements alone (0 < n < VW); missing ones read as 0. */
 #ifndef OLL_KERNELS_CPU_VEC_H
 #define OLL_KERNELS_CPU_VEC_H
 
@@ -22,8 +22,8 @@
 #include "kernels/cpu/cpu_vec_scalar.h"
 #endif
 
-/* e^r = 1 + r + r^2 Q(r) on |r| <= ln(2) / 2: interpolation at Chebyshev nodes, relative error below
- * 0.2 units of the last place. */
+/* e^r = 1 + r + r^2 Q(r) on |r| <= ln(2) / 2: interpolation at Chebyshev nodes, relative error
+ * below 0.2 units of the last place. */
 CPU_INLINE vf vf_exp_tail(vf r)
 {
     vf q = vf_set1(0x1.6d117cp-10f);

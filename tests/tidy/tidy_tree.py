@@ -45,7 +45,7 @@ class Tree:
 def is_template(path):
     """Headers that are the body of another file: kernels for one instruction set (folders x86, arm), and what is compiled
     once per instruction set (tile, vec, _impl). They want the flags and definitions of the source that includes them."""
-    return bool(re.match(r"kernels/cpu/(?:x86/|arm/|tile|cpu_vec|\w*_impl\.h$)", path)) and path.endswith(".h")
+    return bool(re.match(r"kernels/cpu/(?:x86/|arm/|tile|cpu_vec|\w*_impl\.h$)|tests/unit/kernels/simde/", path)) and path.endswith(".h")
 
 
 def blank(token):

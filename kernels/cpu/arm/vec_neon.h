@@ -46,10 +46,7 @@ CPU_INLINE vf vf_div(vf a, vf b) { return vdivq_f32(a, b); }
 CPU_INLINE vf vf_fma(vf a, vf b, vf c) { return vfmaq_f32(c, a, b); }
 CPU_INLINE vf vf_neg(vf a) { return vnegq_f32(a); }
 CPU_INLINE vf vf_abs(vf a) { return vabsq_f32(a); }
-CPU_INLINE vf vf_copysign(vf a, vf sign)
-{
-    return vbslq_f32(vdupq_n_u32(0x80000000u), sign, a);
-}
+CPU_INLINE vf vf_copysign(vf a, vf sign) { return vbslq_f32(vdupq_n_u32(0x80000000u), sign, a); }
 CPU_INLINE vf vf_max(vf a, vf b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 CPU_INLINE vf vf_min(vf a, vf b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
 CPU_INLINE vf vf_round(vf a) { return vrndnq_f32(a); }

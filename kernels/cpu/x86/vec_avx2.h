@@ -9,8 +9,7 @@ enum { VW = 8 };
 
 CPU_INLINE __m256i vf_mask(uint32_t n)
 {
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n),
-                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 CPU_INLINE vf vf_set1(float x) { return _mm256_set1_ps(x); }
 CPU_INLINE vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
