@@ -228,6 +228,8 @@ static void encode_segment(struct encoder *e, const char *text, size_t n, uint32
 void unigram_encode(struct encoder *e, const char *text, size_t n, bool starts)
 {
     normalise(e, text, n, starts);
+    if (e->status != OLL_OK || e->text.n == 0)
+        return;
     const char *p = e->text.data, *end = p + e->text.n;
     bool after_unk = false;
     while (p < end && e->status == OLL_OK) {
