@@ -49,7 +49,8 @@ static struct att_shape shape_of(const struct op_attention *op, uint32_t nth)
 /* Scratch of a worker: q, scores, results of a tile, running results, one expanded page set for
  * Q8_0. */
 struct att_scratch {
-    float *q, *s, *o, *max, *sum, *run_o, *run_max, *run_sum, *k, *v;
+    float *q, *s, *o, *run_o, *k, *v;
+    struct cpu_attention_part *parts, *runs; /* o points into the above */
     struct cpu_attention_row *rows;
     size_t n_bytes;
 };
@@ -67,18 +68,20 @@ static struct att_scratch scratch_of(const struct op_attention *op, void *base)
         n += oll_align_up((size_t)(count), 16);                                                    \
     } while (0)
     TAKE(q, rows * op->kv.head_dim_k);
-    TAKE(s, rows * CPU_ATT_CHUNK);
+    TAKE(s, CPU_ATT_ROWS_REG * CPU_ATT_CHUNK);
     TAKE(o, rows * pad_v);
     TAKE(run_o, rows * pad_v);
-    TAKE(max, rows);
-    TAKE(sum, rows);
-    TAKE(run_max, rows);
-    TAKE(run_sum, rows);
+    TAKE(parts, rows * (sizeof *a.parts / sizeof *p));
+    TAKE(runs, rows * (sizeof *a.runs / sizeof *p));
     TAKE(rows, rows * (sizeof *a.rows / sizeof *p));
     TAKE(k, expand ? CPU_ATT_CHUNK * op->kv.head_dim_k : 0);
     TAKE(v, expand ? CPU_ATT_CHUNK * pad_v : 0);
 #undef TAKE
     a.n_bytes = n * sizeof *p;
+    for (uint32_t r = 0; p && r < rows; r++) {
+        a.parts[r].o = a.o + (size_t)r * pad_v;
+        a.runs[r].o = a.run_o + (size_t)r * pad_v;
+    }
     return a;
 }
 
@@ -123,12 +126,12 @@ static struct seen visible(const struct op_attention *op, int64_t pos, int32_t s
     return r;
 }
 
-static void run_begin(struct att_run *run)
+static void run_begin(const struct cpu_worker *w, struct att_run *run)
 {
     const struct op_attention *op = run->op;
     const int32_t *pos = cpu_ints(&op->pos) + run->token;
-    const uint32_t n = op->kv.head_dim_k;
-    float *q = run->a.q;
+    const uint32_t n = op->kv.head_dim_k, n_row = run->n_heads * n;
+    const struct op_scale scale = {.scale = op->scale};
     run->begin = INT64_MAX;
     run->end = 0;
     for (uint32_t t = 0; t < run->n_tokens; t++) {
@@ -137,8 +140,7 @@ static void run_begin(struct att_run *run)
         run->end = seen.end > run->end ? seen.end : run->end;
         const float *src = cpu_mat_row(&op->q, run->token + t) +
                            (size_t)(run->head_kv * run->shape->n_rep + run->head) * n;
-        for (uint32_t i = 0; i < run->n_heads * n; i++)
-            *q++ = op->scale * src[i];
+        w->k->scale(&scale, src, run->a.q + (size_t)t * n_row, n_row);
     }
 }
 
@@ -165,28 +167,26 @@ static void fill_rows(const struct att_run *run, int64_t chunk_at)
     }
 }
 
-/* Computes the chunk that begins at position `chunk_at` into the run's o, max and sum. */
+/* Computes the chunk that begins at position `chunk_at` into the run's parts. */
 static void run_chunk(struct cpu_worker *w, const struct att_run *run, int64_t chunk_at)
 {
     const struct oll_kv *kv = &run->op->kv;
     const int32_t *pages = cpu_ints(&kv->pages);
     const uint32_t pad_v = run->shape->pad_v;
+    const uint32_t begin = (uint32_t)clamp_to_chunk(run->begin - chunk_at);
+    const uint32_t end = (uint32_t)clamp_to_chunk(run->end - chunk_at);
     struct cpu_attention_tile tile = {
         .n_rows = run->n_tokens * run->n_heads,
-        .begin = (uint32_t)clamp_to_chunk(run->begin - chunk_at),
-        .end = (uint32_t)clamp_to_chunk(run->end - chunk_at),
         .head_dim_k = kv->head_dim_k,
         .head_dim_v = pad_v,
         .q = run->a.q,
         .softcap = run->op->softcap,
         .rows = run->a.rows,
         .s = run->a.s,
-        .o = run->a.o,
-        .max = run->a.max,
-        .sum = run->a.sum,
+        .parts = run->a.parts,
     };
     fill_rows(run, chunk_at);
-    for (uint32_t p = tile.begin / OLL_KV_PAGE; p * OLL_KV_PAGE < tile.end; p++) {
+    for (uint32_t p = begin / OLL_KV_PAGE; p * OLL_KV_PAGE < end; p++) {
         size_t page = cpu_kv_page(kv, pages, run->seq, (int32_t)(chunk_at + p * OLL_KV_PAGE));
         tile.k[p] = cpu_kv_k(kv, page, run->head_kv);
         tile.v[p] = cpu_kv_v(kv, page, run->head_kv);
@@ -207,41 +207,27 @@ static void run_chunk(struct cpu_worker *w, const struct att_run *run, int64_t c
 
 /* ---- merging ---- */
 
-/* Brings one more partial result (max, sum, o) into the running one. */
-static void merge(float *run_max, float *run_sum, float *run_o, float max, float sum,
-                  const float *o, uint32_t n)
+static void part_clear(struct cpu_attention_part *part, uint32_t n)
 {
-    if (!(max > -INFINITY) && sum == 0)
-        return;
-    if (!(*run_max > -INFINITY) && *run_sum == 0) {
-        *run_max = max;
-        *run_sum = sum;
-        memcpy(run_o, o, n * sizeof *o);
-        return;
-    }
-    float top = max > *run_max ? max : *run_max;
-    float a = expf(*run_max - top), b = expf(max - top);
-    *run_max = top;
-    *run_sum = *run_sum * a + sum * b;
-    for (uint32_t d = 0; d < n; d++)
-        run_o[d] = run_o[d] * a + o[d] * b;
+    part->max = -INFINITY;
+    part->sum = 0;
+    memset(part->o, 0, n * sizeof *part->o);
 }
 
 /* Adds the sink and divides: y [head_dim_v] of one row. */
-static void finish_row(const struct op_attention *op, uint32_t head, float max, float sum,
-                       const float *o, float *y)
+static void finish_row(const struct cpu_worker *w, const struct op_attention *op, uint32_t head,
+                       const struct cpu_attention_part *part, float *y)
 {
     const float *sinks = cpu_vec(&op->sinks);
-    float scale = 1;
+    float sum = part->sum, scale = 1;
     if (sinks) {
-        float top = sinks[head] > max ? sinks[head] : max;
-        scale = sum > 0 ? expf(max - top) : 0;
+        float top = sinks[head] > part->max ? sinks[head] : part->max;
+        scale = sum > 0 ? expf(part->max - top) : 0;
         sum = sum * scale + expf(sinks[head] - top);
     }
     /* A row that sees nothing at all gives zeros; a NaN anywhere stays one. */
-    float factor = sum == 0 ? 0 : scale / sum;
-    for (uint32_t d = 0; d < op->kv.head_dim_v; d++)
-        y[d] = o[d] * factor;
+    const struct op_scale factor = {.scale = sum == 0 ? 0 : scale / sum};
+    w->k->scale(&factor, part->o, y, op->kv.head_dim_v);
 }
 
 static float *row_of_y(const struct att_run *run, uint32_t token, uint32_t head)
@@ -255,24 +241,20 @@ static void run_whole(struct cpu_worker *w, struct att_run *run)
 {
     const uint32_t n_rows = run->n_tokens * run->n_heads, pad_v = run->shape->pad_v;
     struct att_scratch *a = &run->a;
-    run_begin(run);
-    for (uint32_t r = 0; r < n_rows; r++) {
-        a->run_max[r] = -INFINITY;
-        a->run_sum[r] = 0;
-    }
-    memset(a->run_o, 0, (size_t)n_rows * pad_v * sizeof *a->run_o);
+    run_begin(w, run);
+    for (uint32_t r = 0; r < n_rows; r++)
+        part_clear(&a->runs[r], pad_v);
     for (int64_t at = run->begin / CPU_ATT_CHUNK * CPU_ATT_CHUNK; at < run->end;
          at += CPU_ATT_CHUNK) {
         if (cpu_worker_stopped(w))
             return;
         run_chunk(w, run, at);
         for (uint32_t r = 0; r < n_rows; r++)
-            merge(&a->run_max[r], &a->run_sum[r], a->run_o + (size_t)r * pad_v, a->max[r],
-                  a->sum[r], a->o + (size_t)r * pad_v, pad_v);
+            w->k->attention_merge(&a->runs[r], &a->parts[r], pad_v);
     }
     for (uint32_t r = 0; r < n_rows; r++) {
         uint32_t head = run->head_kv * run->shape->n_rep + run->head + r % run->n_heads;
-        finish_row(run->op, head, a->run_max[r], a->run_sum[r], a->run_o + (size_t)r * pad_v,
+        finish_row(w, run->op, head, &a->runs[r],
                    row_of_y(run, run->token + r / run->n_heads, head));
     }
 }
@@ -316,7 +298,7 @@ static int64_t chunk_start(const struct att_run *run, uint32_t chunk)
 
 static void run_one_chunk(struct cpu_worker *w, struct att_run *run, uint32_t chunk)
 {
-    run_begin(run);
+    run_begin(w, run);
     int64_t at = chunk_start(run, chunk);
     if (at >= run->end)
         return;
@@ -324,26 +306,26 @@ static void run_one_chunk(struct cpu_worker *w, struct att_run *run, uint32_t ch
     run_chunk(w, run, at);
     for (uint32_t h = 0; h < run->n_heads; h++) {
         float *p = partial_of(w, run, run->head_kv * run->shape->n_rep + run->head + h, chunk);
-        p[0] = run->a.max[h];
-        p[1] = run->a.sum[h];
-        memcpy(p + 2, run->a.o + (size_t)h * run->shape->pad_v, run->shape->pad_v * sizeof *p);
+        p[0] = run->a.parts[h].max;
+        p[1] = run->a.parts[h].sum;
+        memcpy(p + 2, run->a.parts[h].o, run->shape->pad_v * sizeof *p);
     }
 }
 
 static void merge_chunks(struct cpu_worker *w, struct att_run *run)
 {
-    struct att_scratch *a = &run->a;
+    struct cpu_attention_part *sum = run->a.runs;
     struct seen seen = visible(run->op, cpu_ints(&run->op->pos)[run->token], run->seq);
     run->begin = seen.begin;
     for (uint32_t h = 0; h < run->n_heads; h++) {
         uint32_t head = run->head_kv * run->shape->n_rep + run->head + h;
-        float max = -INFINITY, sum = 0;
-        memset(a->run_o, 0, run->shape->pad_v * sizeof *a->run_o);
+        part_clear(sum, run->shape->pad_v);
         for (uint32_t c = 0; chunk_start(run, c) < seen.end; c++) {
-            const float *p = partial_of(w, run, head, c);
-            merge(&max, &sum, a->run_o, p[0], p[1], p + 2, run->shape->pad_v);
+            float *p = partial_of(w, run, head, c);
+            struct cpu_attention_part part = {p[0], p[1], p + 2};
+            w->k->attention_merge(sum, &part, run->shape->pad_v);
         }
-        finish_row(run->op, head, max, sum, a->run_o, row_of_y(run, run->token, head));
+        finish_row(w, run->op, head, sum, row_of_y(run, run->token, head));
     }
 }
 

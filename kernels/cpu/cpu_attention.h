@@ -13,7 +13,12 @@
 
 #include <stdint.h>
 
-enum { CPU_ATT_CHUNK = 256, CPU_ATT_PAGES = CPU_ATT_CHUNK / OLL_KV_PAGE, CPU_ATT_ROWS = 32 };
+enum {
+    CPU_ATT_CHUNK = 256,
+    CPU_ATT_PAGES = CPU_ATT_CHUNK / OLL_KV_PAGE,
+    CPU_ATT_ROWS = 48,     /* of a tile: a multiple of the register tiles of most levels */
+    CPU_ATT_ROWS_REG = 12, /* the most rows of a register tile on any level */
+};
 
 /* One row's view of the chunk: positions [begin, end), counted from the chunk's start; empty when
  * begin >= end. */
@@ -23,18 +28,22 @@ struct cpu_attention_row {
     float slope; /* ALiBi, 0: none */
 };
 
+/* What softmax makes of some of the keys: o [head_dim_v] is the sum of exp(s - max) v, `sum` that
+ * of exp(s - max). Nothing seen: max is -INFINITY, the rest 0. */
+struct cpu_attention_part {
+    float max, sum;
+    float *o;
+};
+
 struct cpu_attention_tile {
     uint32_t n_rows;
-    uint32_t begin, end; /* positions that some row sees, counted from the chunk's start */
     uint32_t head_dim_k, head_dim_v;                 /* head_dim_v padded to 16 */
     const void *k[CPU_ATT_PAGES], *v[CPU_ATT_PAGES]; /* the kv head's blocks, layout of cpu_kv.h */
     const float *q;                                  /* [n_rows, head_dim_k], times the scale */
     float softcap;
     const struct cpu_attention_row *rows; /* [n_rows] */
-    float *s;                             /* scratch [n_rows, CPU_ATT_CHUNK] */
-    float *o;                             /* out [n_rows, head_dim_v]: sum of exp(s - max) v */
-    float *max;                           /* out [n_rows], -inf for a row that sees nothing */
-    float *sum;                           /* out [n_rows]: sum of exp(s - max) */
+    float *s;                             /* scratch [CPU_ATT_ROWS_REG, CPU_ATT_CHUNK] */
+    struct cpu_attention_part *parts;     /* [n_rows]; max, sum and the values of o are results */
 };
 
 #endif

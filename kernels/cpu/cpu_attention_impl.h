@@ -4,16 +4,26 @@
  * Scores: 16 keys lie side by side (cpu_kv.h), so the tile R rows x ATT_NV vectors of keys is a run
  * of broadcasts and multiply-adds down head_dim; each K vector is loaded (and widened from f16)
  * once for R rows. Values: R rows x ATT_NV vectors of a V row, a run down the positions. Both are
- * bound by the multiply-add units; R x ATT_NV accumulators hide their latency. */
+ * bound by the multiply-add units; R x ATT_NV accumulators hide their latency. Softmax between
+ * them costs fourteen operations per score, against head_dim multiply-adds. The R rows go through
+ * all three before the next R, so that their scores stay in the first cache. */
 #include "kernels/cpu/cpu_attention.h"
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/cpu_kv.h"
 #include "kernels/cpu/cpu_vec.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Vectors side by side: 32 keys with vectors of 16, else 16 keys, or 4 in plain C. */
 enum { ATT_NV = VW == 1 ? 4 : VW == 4 ? 4 : 2 };
+
+/* R rows of a tile and the positions of the chunk that some of them see: scores from `first` to
+ * `last`, whole pages, values from `begin` to `end`. */
+struct att_rows {
+    const struct cpu_attention_tile *t;
+    uint32_t row, begin, end, first, last;
+};
 
 /* `r` and `is_f16` are constants where these are inlined. */
 CPU_INLINE vf att_load(const void *p, size_t at, int is_f16)
@@ -21,85 +31,88 @@ CPU_INLINE vf att_load(const void *p, size_t at, int is_f16)
     return is_f16 ? vf_load_f16((const uint16_t *)p + at) : vf_load((const float *)p + at);
 }
 
-/* deep nesting: pages, groups of keys, dimensions, rows, vectors; the inner three unroll. */
-CPU_INLINE void att_scores(const struct cpu_attention_tile *t, uint32_t row, uint32_t r, int is_f16)
+/* Scores of r queries q [r, n] with ATT_NV vectors of keys; `at` has the place of each vector's
+ * first element. */
+CPU_INLINE void att_dot(const float *q, uint32_t n, const void *k, const size_t at[ATT_NV],
+                        float *s, uint32_t r, int is_f16)
 {
-    const uint32_t n = t->head_dim_k;
-    const float *q = t->q + (size_t)row * n;
-    for (uint32_t page = t->begin / OLL_KV_PAGE; page * OLL_KV_PAGE < t->end; page++) {
-        for (uint32_t g = 0; g < OLL_KV_PAGE / VW; g += ATT_NV) {
-            vf acc[CPU_ATT_R][ATT_NV];
-            size_t at[ATT_NV];
-            for (uint32_t v = 0; v < ATT_NV; v++) {
-                uint32_t lane = (g + v) * VW;
-                at[v] = (size_t)(lane / CPU_KV_HALF) * n * CPU_KV_HALF + lane % CPU_KV_HALF;
-                for (uint32_t i = 0; i < r; i++)
-                    acc[i][v] = vf_set1(0);
-            }
-            for (uint32_t d = 0; d < n; d++) {
-                vf key[ATT_NV];
-                for (uint32_t v = 0; v < ATT_NV; v++)
-                    key[v] = att_load(t->k[page], at[v] + (size_t)d * CPU_KV_HALF, is_f16);
-                for (uint32_t i = 0; i < r; i++) {
-                    vf b = vf_set1(q[(size_t)i * n + d]);
-                    for (uint32_t v = 0; v < ATT_NV; v++)
-                        acc[i][v] = vf_fma(b, key[v], acc[i][v]);
-                }
-            }
-            for (uint32_t i = 0; i < r; i++)
-                for (uint32_t v = 0; v < ATT_NV; v++)
-                    vf_store(t->s + (size_t)(row + i) * CPU_ATT_CHUNK + page * OLL_KV_PAGE +
-                                 (g + v) * VW,
-                             acc[i][v]);
+    vf acc[CPU_ATT_R][ATT_NV];
+    for (uint32_t i = 0; i < r; i++)
+        for (uint32_t v = 0; v < ATT_NV; v++)
+            acc[i][v] = vf_set1(0);
+    for (uint32_t d = 0; d < n; d++) {
+        vf key[ATT_NV];
+        for (uint32_t v = 0; v < ATT_NV; v++)
+            key[v] = att_load(k, at[v] + (size_t)d * CPU_KV_HALF, is_f16);
+        for (uint32_t i = 0; i < r; i++) {
+            vf b = vf_set1(q[(size_t)i * n + d]);
+            for (uint32_t v = 0; v < ATT_NV; v++)
+                acc[i][v] = vf_fma(b, key[v], acc[i][v]);
         }
+    }
+    for (uint32_t i = 0; i < r; i++)
+        for (uint32_t v = 0; v < ATT_NV; v++)
+            vf_store(s + (size_t)i * CPU_ATT_CHUNK + v * VW, acc[i][v]);
+}
+
+CPU_INLINE void att_scores(const struct att_rows *b, uint32_t r, int is_f16)
+{
+    const struct cpu_attention_tile *t = b->t;
+    const uint32_t n = t->head_dim_k;
+    const float *q = t->q + (size_t)b->row * n;
+    for (uint32_t j = b->first; j < b->last; j += ATT_NV * VW) {
+        size_t at[ATT_NV];
+        for (uint32_t v = 0; v < ATT_NV; v++) {
+            const uint32_t slot = j % OLL_KV_PAGE + v * VW;
+            at[v] = (size_t)(slot / CPU_KV_HALF) * n * CPU_KV_HALF + slot % CPU_KV_HALF;
+        }
+        att_dot(q, n, t->k[j / OLL_KV_PAGE], at, t->s + j, r, is_f16);
     }
 }
 
-/* o[row .. row + r)[d .. d + nv * VW) = sum over positions of p v */
-CPU_INLINE void att_values_block(const struct cpu_attention_tile *t, uint32_t row, uint32_t r,
-                                 uint32_t d, uint32_t nv, int is_f16)
+/* Values d .. d + nv * VW of r rows: sum over positions of p v. Positions that no row sees may hold
+ * anything: they are left out, not multiplied by 0. */
+CPU_INLINE void att_values_at(const struct att_rows *b, uint32_t d, uint32_t r, uint32_t nv,
+                              int is_f16)
 {
+    const struct cpu_attention_tile *t = b->t;
     const uint32_t n = t->head_dim_v;
-    const float *p = t->s + (size_t)row * CPU_ATT_CHUNK;
     vf acc[CPU_ATT_R][ATT_NV];
     for (uint32_t i = 0; i < r; i++)
         for (uint32_t v = 0; v < nv; v++)
             acc[i][v] = vf_set1(0);
-    /* Positions that no row sees may hold anything: they are left out, not multiplied by 0. */
-    for (uint32_t j = t->begin; j < t->end; j++) {
+    for (uint32_t j = b->begin; j < b->end; j++) {
         const void *page = t->v[j / OLL_KV_PAGE];
         vf value[ATT_NV];
         for (uint32_t v = 0; v < nv; v++)
             value[v] = att_load(page, (size_t)(j % OLL_KV_PAGE) * n + d + v * VW, is_f16);
         for (uint32_t i = 0; i < r; i++) {
-            vf b = vf_set1(p[(size_t)i * CPU_ATT_CHUNK + j]);
+            vf p = vf_set1(t->s[(size_t)i * CPU_ATT_CHUNK + j]);
             for (uint32_t v = 0; v < nv; v++)
-                acc[i][v] = vf_fma(b, value[v], acc[i][v]);
+                acc[i][v] = vf_fma(p, value[v], acc[i][v]);
         }
     }
     for (uint32_t i = 0; i < r; i++)
         for (uint32_t v = 0; v < nv; v++)
-            vf_store(t->o + (size_t)(row + i) * n + d + v * VW, acc[i][v]);
+            vf_store(t->parts[b->row + i].o + d + v * VW, acc[i][v]);
 }
 
-CPU_INLINE void att_values(const struct cpu_attention_tile *t, uint32_t row, uint32_t r, int is_f16)
+CPU_INLINE void att_values(const struct att_rows *b, uint32_t r, int is_f16)
 {
     uint32_t d = 0;
-    for (; d + ATT_NV * VW <= t->head_dim_v; d += ATT_NV * VW)
-        att_values_block(t, row, r, d, ATT_NV, is_f16);
-    for (; d < t->head_dim_v; d += VW)
-        att_values_block(t, row, r, d, 1, is_f16);
+    for (; d + ATT_NV * VW <= b->t->head_dim_v; d += ATT_NV * VW)
+        att_values_at(b, d, r, ATT_NV, is_f16);
+    for (; d < b->t->head_dim_v; d += VW)
+        att_values_at(b, d, r, 1, is_f16);
 }
 
-/* Scores of one row become exp(score - max), 0 where the row does not look. */
-static void att_softmax(const struct cpu_attention_tile *t, uint32_t row)
+/* What the model wants of a score besides the product, and -INFINITY where the row does not look.
+ */
+static void att_mask(const struct att_rows *b, const struct cpu_attention_row *view, float *s)
 {
-    const struct cpu_attention_row *view = &t->rows[row];
-    float *s = t->s + (size_t)row * CPU_ATT_CHUNK;
-    const int32_t first = (int32_t)(t->begin / OLL_KV_PAGE * OLL_KV_PAGE);
-    const int32_t last = (int32_t)oll_align_up(t->end, OLL_KV_PAGE);
-    if (t->softcap != 0) {
-        const vf cap = vf_set1(t->softcap), inverse = vf_set1(1.0f / t->softcap);
+    const int32_t first = (int32_t)b->first, last = (int32_t)b->last;
+    if (b->t->softcap != 0) {
+        const vf cap = vf_set1(b->t->softcap), inverse = vf_set1(1.0f / b->t->softcap);
         for (int32_t j = first; j < last; j += VW)
             vf_store(s + j, vf_mul(cap, vf_tanh(vf_mul(vf_load(s + j), inverse))));
     }
@@ -110,58 +123,135 @@ static void att_softmax(const struct cpu_attention_tile *t, uint32_t row)
         s[j] = -INFINITY;
     for (int32_t j = view->end > first ? view->end : first; j < last; j++)
         s[j] = -INFINITY;
-    vf max = vf_set1(-INFINITY), sum = vf_set1(0);
-    for (int32_t j = first; j < last; j += VW)
-        max = vf_max(vf_load(s + j), max);
-    float m = vf_max_of(max);
-    t->max[row] = m;
-    /* A row that sees nothing here: its weights are 0 whatever is subtracted. */
-    const vf shift = vf_set1(m > -INFINITY ? m : 0);
-    for (int32_t j = first; j < last; j += VW) {
-        vf p = vf_exp(vf_sub(vf_load(s + j), shift));
-        sum = vf_add(sum, p);
-        vf_store(s + j, p);
-    }
-    t->sum[row] = vf_sum(sum);
 }
 
-CPU_INLINE void att_rows(const struct cpu_attention_tile *t, uint32_t row, uint32_t r, int is_f16)
+/* Scores of one row become exp(score - max), 0 where they are -INFINITY. Lane j % 16 of the sum
+ * takes position j, whatever the range. */
+static void att_softmax(const struct att_rows *b, float *s, struct cpu_attention_part *part)
 {
-    att_scores(t, row, r, is_f16);
-    for (uint32_t i = 0; i < r; i++)
-        att_softmax(t, row + i);
-    att_values(t, row, r, is_f16);
+    vf max[2], sum[2];
+    max[0] = max[1] = vf_set1(-INFINITY);
+    sum[0] = sum[1] = vf_set1(0);
+    for (uint32_t j = b->first; j < b->last; j += 2 * VW) {
+        max[0] = vf_max(vf_load(s + j), max[0]);
+        max[1] = vf_max(vf_load(s + j + VW), max[1]);
+    }
+    part->max = vf_max_of(vf_max(max[0], max[1]));
+    /* A row that sees nothing here: its weights are 0 whatever is subtracted. */
+    const vf shift = vf_set1(part->max > -INFINITY ? part->max : 0);
+    for (uint32_t j = b->first; j < b->last; j += 2 * VW) {
+        for (uint32_t i = 0; i < 2; i++) {
+            vf p = vf_exp_nonpositive(vf_sub(vf_load(s + j + i * VW), shift));
+            sum[i] = vf_add(sum[i], p);
+            vf_store(s + j + i * VW, p);
+        }
+    }
+    part->sum = vf_sum(vf_add(sum[0], sum[1]));
 }
 
+static void att_nothing(const struct cpu_attention_tile *t, uint32_t row, uint32_t r)
+{
+    for (uint32_t i = row; i < row + r; i++) {
+        t->parts[i].max = -INFINITY;
+        t->parts[i].sum = 0;
+        memset(t->parts[i].o, 0, t->head_dim_v * sizeof *t->parts[i].o);
+    }
+}
+
+/* What some of the rows see; false when that is nothing. */
+static bool att_rows_of(const struct cpu_attention_tile *t, uint32_t row, uint32_t r,
+                        struct att_rows *b)
+{
+    *b = (struct att_rows){.t = t, .row = row, .begin = CPU_ATT_CHUNK};
+    for (uint32_t i = row; i < row + r; i++) {
+        if (t->rows[i].begin >= t->rows[i].end)
+            continue;
+        b->begin = (uint32_t)t->rows[i].begin < b->begin ? (uint32_t)t->rows[i].begin : b->begin;
+        b->end = (uint32_t)t->rows[i].end > b->end ? (uint32_t)t->rows[i].end : b->end;
+    }
+    b->first = b->begin / OLL_KV_PAGE * OLL_KV_PAGE;
+    b->last = (uint32_t)oll_align_up(b->end, OLL_KV_PAGE);
+    return b->begin < b->end;
+}
+
+CPU_INLINE void att_run_rows(const struct cpu_attention_tile *t, uint32_t row, uint32_t r,
+                             int is_f16)
+{
+    struct att_rows b;
+    if (!att_rows_of(t, row, r, &b)) {
+        att_nothing(t, row, r);
+        return;
+    }
+    att_scores(&b, r, is_f16);
+    for (uint32_t i = 0; i < r; i++) {
+        float *s = t->s + (size_t)i * CPU_ATT_CHUNK;
+        att_mask(&b, &t->rows[row + i], s);
+        att_softmax(&b, s, &t->parts[row + i]);
+    }
+    att_values(&b, r, is_f16);
+}
+
+/* Rows are dealt out evenly: 14 as 7 and 7, since a small rest would leave multiply-adds waiting
+ * for each other. Each case is a kernel with loops of constant length. */
 CPU_INLINE void att_tile(const struct cpu_attention_tile *t, int is_f16)
 {
-    uint32_t row = 0;
-    for (; row + CPU_ATT_R <= t->n_rows; row += CPU_ATT_R)
-        att_rows(t, row, CPU_ATT_R, is_f16);
-    /* The remainder, each with loops of constant length. */
-#define REST(r)                                                                                    \
-    case r:                                                                                        \
-        if (r < CPU_ATT_R)                                                                         \
-            att_rows(t, row, r < CPU_ATT_R ? r : 1, is_f16);                                       \
-        break;
-    switch (t->n_rows - row) {
-        REST(1)
-        REST(2)
-        REST(3)
-        REST(4)
-        REST(5)
-        REST(6)
-        REST(7)
-    default: break;
+    uint32_t n_left = (t->n_rows + CPU_ATT_R - 1) / CPU_ATT_R;
+    for (uint32_t row = 0, r; row < t->n_rows; row += r, n_left--) {
+        r = (t->n_rows - row + n_left - 1) / n_left;
+#define CASE(n)                                                                                    \
+    case n: att_run_rows(t, row, n < CPU_ATT_R ? n : CPU_ATT_R, is_f16); break;
+        switch (r) {
+            CASE(1)
+            CASE(2)
+            CASE(3)
+            CASE(4)
+            CASE(5)
+            CASE(6)
+#if CPU_ATT_R > 6
+            CASE(7)
+            CASE(8)
+#endif
+#if CPU_ATT_R > 8
+            CASE(9)
+            CASE(10)
+            CASE(11)
+            CASE(12)
+#endif
+        default: break;
+        }
+#undef CASE
     }
-#undef REST
 }
 
 static void attention_f16(const struct cpu_attention_tile *t) { att_tile(t, 1); }
 static void attention_f32(const struct cpu_attention_tile *t) { att_tile(t, 0); }
 
+/* Online softmax: both sides are brought to the greater maximum. */
+static void attention_merge(struct cpu_attention_part *run, const struct cpu_attention_part *part,
+                            uint32_t n)
+{
+    if (!(part->max > -INFINITY) && part->sum == 0)
+        return;
+    if (!(run->max > -INFINITY) && run->sum == 0) {
+        run->max = part->max;
+        run->sum = part->sum;
+        memcpy(run->o, part->o, n * sizeof *run->o);
+        return;
+    }
+    const float top = part->max > run->max ? part->max : run->max;
+    const vf a = vf_exp_nonpositive(vf_set1(run->max - top));
+    const vf b = vf_exp_nonpositive(vf_set1(part->max - top));
+    float sums[VW];
+    vf_store(sums, vf_fma(a, vf_set1(run->sum), vf_mul(b, vf_set1(part->sum))));
+    run->max = top;
+    run->sum = sums[0];
+    for (uint32_t d = 0; d < n; d += VW)
+        vf_store(run->o + d, vf_fma(a, vf_load(run->o + d), vf_mul(b, vf_load(part->o + d))));
+}
+
 static void attention_init(struct cpu_kernels *k)
 {
     k->attention_f16 = attention_f16;
     k->attention_f32 = attention_f32;
+    k->attention_merge = attention_merge;
 }

@@ -12,7 +12,8 @@
 
 #include <stdint.h>
 
-struct cpu_attention_tile; /* cpu_attention.h */
+struct cpu_attention_part; /* cpu_attention.h */
+struct cpu_attention_tile;
 struct cpu_matmul_kernels; /* rows of cpu_matmul.h */
 
 /* y [n] = scale * sum of n_used rows of x (x_stride floats apart) times their weights, + residual.
@@ -46,6 +47,9 @@ struct cpu_kernels {
     /* One tile of attention against one chunk of the cache, stored as f16 or f32. */
     void (*attention_f16)(const struct cpu_attention_tile *tile);
     void (*attention_f32)(const struct cpu_attention_tile *tile);
+    /* Brings the part of later keys (o [n], n a multiple of 16) into that of earlier ones. */
+    void (*attention_merge)(struct cpu_attention_part *run, const struct cpu_attention_part *part,
+                            uint32_t n);
 };
 
 void cpu_kernels_init(struct cpu_kernels *k, uint32_t features);

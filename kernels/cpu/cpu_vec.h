@@ -55,6 +55,15 @@ CPU_INLINE vf vf_exp(vf x)
     return vf_zero_if_less(x, vf_set1(-86.6f), y);
 }
 
+/* e^x for x <= 0, with the same bounds: no overflow to care for, and 2^n goes straight into the
+ * exponent of the result. The kernel of softmax. */
+CPU_INLINE vf vf_exp_nonpositive(vf x)
+{
+    vf r, n = vf_exp_reduce(vf_max(vf_set1(-87.0f), x), &r);
+    vf y = vf_scale2(vf_add(vf_set1(1.0f), vf_exp_tail(r)), n);
+    return vf_zero_if_less(x, vf_set1(-86.6f), y);
+}
+
 /* 1 / (1 + e^-x) */
 CPU_INLINE vf vf_sigmoid(vf x)
 {

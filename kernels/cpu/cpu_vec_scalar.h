@@ -41,6 +41,12 @@ CPU_INLINE vf vf_pow2(vf n)
 {
     return oll_bits_to_f32((oll_f32_to_bits(n + 0x1.8p23f) + 127) << 23);
 }
+/* a 2^n for an integral n; a and the result are normal numbers, or a is NaN. */
+CPU_INLINE vf vf_scale2(vf a, vf n)
+{
+    uint32_t bits = oll_f32_to_bits(a) + (oll_f32_to_bits(n + 0x1.8p23f) << 23);
+    return a == a ? oll_bits_to_f32(bits) : a;
+}
 /* a < b ? 0 : v */
 CPU_INLINE vf vf_zero_if_less(vf a, vf b, vf v) { return a < b ? 0 : v; }
 CPU_INLINE float vf_sum(vf a) { return a; }

@@ -55,6 +55,11 @@ CPU_INLINE vf vf_pow2(vf n)
     int32x4_t e = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
     return vreinterpretq_f32_s32(vshlq_n_s32(e, 23));
 }
+CPU_INLINE vf vf_scale2(vf a, vf n)
+{
+    int32x4_t e = vshlq_n_s32(vcvtq_s32_f32(n), 23);
+    return vreinterpretq_f32_s32(vaddq_s32(vreinterpretq_s32_f32(a), e));
+}
 CPU_INLINE vf vf_zero_if_less(vf a, vf b, vf v)
 {
     return vreinterpretq_f32_u32(vbicq_u32(vreinterpretq_u32_f32(v), vcltq_f32(a, b)));

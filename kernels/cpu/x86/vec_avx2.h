@@ -57,6 +57,11 @@ CPU_INLINE vf vf_pow2(vf n)
     __m256i e = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
     return _mm256_castsi256_ps(_mm256_slli_epi32(e, 23));
 }
+CPU_INLINE vf vf_scale2(vf a, vf n)
+{
+    __m256i e = _mm256_slli_epi32(_mm256_cvtps_epi32(n), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(a), e));
+}
 CPU_INLINE vf vf_zero_if_less(vf a, vf b, vf v)
 {
     return _mm256_andnot_ps(_mm256_cmp_ps(a, b, _CMP_LT_OQ), v);
