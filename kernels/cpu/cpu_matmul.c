@@ -104,15 +104,21 @@ static void fill_tile(struct cpu_worker *w, const struct job *job, const struct 
     cpu_batch_fill(batch, w->k->matmul, i, rows);
 }
 
+/* `n` bytes on; a list that needs no scratch at all has none to step through. */
+static uint8_t *past(void *p, size_t n)
+{
+    return n ? (uint8_t *)p + n : p;
+}
+
 /* The scratch of a worker: normed rows of a tile, an expanded panel, and its own copy of the
  * activations where it makes one. */
 static void job_fill(struct cpu_worker *w, struct job *job)
 {
     const bool own = own_copy(job->x->rows, job->x->cols);
-    uint8_t *mine_alone = (uint8_t *)w->thread_scratch + job_norm_bytes(job);
+    uint8_t *mine_alone = past(w->thread_scratch, job_norm_bytes(job));
     for (uint32_t i = 0; i < job->n; i++)
         job->gemm[i].expanded = mine_alone;
-    mine_alone += job_expand_bytes(job, w->k);
+    mine_alone = past(mine_alone, job_expand_bytes(job, w->k));
     uint8_t *act = own ? mine_alone : w->shared_scratch;
     for (int kind = 0; kind < CPU_ACT_COUNT; kind++) {
         struct cpu_batch *batch = &job->batch[kind];
