@@ -268,13 +268,23 @@ static enum oll_pooling pooling_of(const struct oll_model *m)
     return model_is_encoder(m) ? OLL_POOLING_MEAN : OLL_POOLING_LAST;
 }
 
-/* The pooled row of the ubatch at hand, added to ctx->pooled with its share of all n tokens. */
-static oll_status pool_ubatch(struct oll_context *ctx, enum oll_pooling pooling, uint32_t n,
-                              float *row, struct oll_error *err)
+/* One input on its way to its vector. */
+struct embedding {
+    const struct oll_batch *batch;
+    enum oll_pooling pooling;
+    const atomic_bool *abort;
+    float *row; /* [n_embd] scratch */
+};
+
+/* The pooled row of the ubatch at hand, added to ctx->pooled with its share of all tokens. */
+static oll_status pool_ubatch(struct oll_context *ctx, const struct embedding *em,
+                              struct oll_error *err)
 {
+    const enum oll_pooling pooling = em->pooling;
+    float *row = em->row;
     struct pass *p = &ctx->pass;
     uint32_t n_embd = ctx->model->hp.n_embd, n_rows = ctx->ub.n_out;
-    pass_begin(p, &ctx->ub, NULL, err);
+    pass_begin(p, &ctx->ub, em->abort, err);
     struct oll_mat y = p->x;
     if (pooling == OLL_POOLING_MEAN) {
         struct oll_ints begin = pass_ints(p, ACT_POOL_BEGIN, 2);
@@ -287,7 +297,7 @@ static oll_status pool_ubatch(struct oll_context *ctx, enum oll_pooling pooling,
     if (n_rows == 0)
         return OLL_OK;
     OLL_TRY(oll_buffer_download(y.buf, y.off * sizeof *row, row, n_embd * sizeof *row, err));
-    float share = pooling == OLL_POOLING_MEAN ? (float)((double)n_rows / n) : 1;
+    float share = pooling == OLL_POOLING_MEAN ? (float)((double)n_rows / em->batch->n) : 1;
     for (uint32_t i = 0; i < n_embd; i++)
         ctx->pooled[i] += share * row[i];
     return OLL_OK;
@@ -325,21 +335,21 @@ static void normalise(float *v, uint32_t n)
         v[i] = (float)((double)v[i] / length);
 }
 
-static oll_status embed(struct oll_context *ctx, const struct oll_batch *batch,
-                        enum oll_pooling pooling, float *row, float *out, struct oll_error *err)
+static oll_status embed(struct oll_context *ctx, const struct embedding *em, float *out,
+                        struct oll_error *err)
 {
     memset(ctx->pooled, 0, ctx->model->hp.n_embd * sizeof *ctx->pooled);
-    for (uint32_t i = 0; i < batch->n;) {
-        i += batch_take(batch, i, ctx->kv, &ctx->ub);
+    for (uint32_t i = 0; i < em->batch->n;) {
+        i += batch_take(em->batch, i, ctx->kv, &ctx->ub);
         kv_cache_store(ctx->kv, 0, ctx->ub.n_tokens);
-        OLL_TRY(pool_ubatch(ctx, pooling, batch->n, row, err));
+        OLL_TRY(pool_ubatch(ctx, em, err));
         kv_cache_commit(ctx->kv, 0, ctx->ub.n_tokens);
     }
     return run_dense(ctx, out, err);
 }
 
 oll_status oll_context_embed(struct oll_context *ctx, const int32_t *tokens, uint32_t n, bool raw,
-                             float *out, struct oll_error *err)
+                             const atomic_bool *abort, float *out, struct oll_error *err)
 {
     const struct model_hparams *hp = &ctx->model->hp;
     enum oll_pooling pooling = pooling_of(ctx->model);
@@ -363,7 +373,8 @@ oll_status oll_context_embed(struct oll_context *ctx, const int32_t *tokens, uin
         want[pooling == OLL_POOLING_FIRST ? 0 : n - 1] = 1;
     struct oll_batch batch = {.n = n, .tokens = tokens, .want = want};
     OLL_TRY_DONE(batch_check(&batch, ctx->kv, hp->n_vocab, &n_wanted, err));
-    OLL_TRY_DONE(embed(ctx, &batch, pooling, row, out, err));
+    const struct embedding em = {.batch = &batch, .pooling = pooling, .abort = abort, .row = row};
+    OLL_TRY_DONE(embed(ctx, &em, out, err));
     if (!raw)
         normalise(out, hp->n_embd_out);
 done:

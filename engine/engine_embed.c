@@ -54,6 +54,23 @@ static void normalise(float *v, uint32_t n)
         v[i] = (float)((double)v[i] * scale);
 }
 
+/* The pass of one input; a cancellation or the engine's end stops it midway. */
+static oll_status run_input(struct oll_engine *e, struct request *r,
+                            const struct oll_tokens *tokens, float *out, struct oll_error *err)
+{
+    pthread_mutex_lock(&e->mutex);
+    e->alone = r;
+    /* Relaxed: the device only looks at the flag's value. */
+    atomic_store_explicit(&e->abort, e->closing || r->canceled, memory_order_relaxed);
+    pthread_mutex_unlock(&e->mutex);
+    oll_status status = oll_context_embed(e->embed_ctx, tokens->ids, (uint32_t)tokens->n, false,
+                                          &e->abort, out, err);
+    pthread_mutex_lock(&e->mutex);
+    e->alone = NULL;
+    pthread_mutex_unlock(&e->mutex);
+    return status;
+}
+
 static oll_status embed_one(struct oll_engine *e, struct request *r, struct oll_error *err)
 {
     struct oll_tokens tokens = {0};
@@ -68,8 +85,7 @@ static oll_status embed_one(struct oll_engine *e, struct request *r, struct oll_
         status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for an embedding");
         goto done;
     }
-    OLL_TRY_DONE(oll_context_embed(e->embed_ctx, tokens.ids, (uint32_t)tokens.n, false,
-                                   event.embedding, err));
+    OLL_TRY_DONE(run_input(e, r, &tokens, event.embedding, err));
     for (uint32_t i = 0; i < dims; i++)
         if (!isfinite(event.embedding[i])) {
             status = OLL_FAIL(err, OLL_ERR_DEVICE, "embedding contains NaN or Inf values");

@@ -91,8 +91,10 @@ void oll_context_seq_clear(struct oll_context *ctx, uint32_t seq);
 
 /* Embeddings: evaluates `n` ids as one input and writes the pooled, L2-normalised vector
  * [n_embd_out] (dense layers applied); with `raw` the un-normalised one. The ids are taken as
- * given. Uses sequence 0, which is empty afterwards. */
+ * given. Uses sequence 0, which is empty afterwards. `abort` (NULL: never) as in oll_context_eval.
+ */
 oll_status oll_context_embed(struct oll_context *ctx, const int32_t *tokens, uint32_t n, bool raw,
-                             float *out, struct oll_error *err) OLL_MUST_USE;
+                             const atomic_bool *abort, float *out,
+                             struct oll_error *err) OLL_MUST_USE;
 
 #endif

@@ -38,7 +38,7 @@ static oll_status embed_text(struct oll_context *ctx, const struct oll_model *mo
             tokens.ids[n_ctx - 1] = last;
     }
     if (status == OLL_OK)
-        status = oll_context_embed(ctx, tokens.ids, (uint32_t)tokens.n, false, v, err);
+        status = oll_context_embed(ctx, tokens.ids, (uint32_t)tokens.n, false, NULL, v, err);
     oll_tokens_free(&tokens);
     return status;
 }
@@ -55,7 +55,7 @@ static oll_status embed_input(struct oll_context *ctx, const struct oll_model *m
                               const struct inputs *in, int i, float *v, struct oll_error *err)
 {
     if (in->tokens.n > 0)
-        return oll_context_embed(ctx, in->tokens.ids, (uint32_t)in->tokens.n, false, v, err);
+        return oll_context_embed(ctx, in->tokens.ids, (uint32_t)in->tokens.n, false, NULL, v, err);
     if (in->args->n_positional == 1)
         return embed_text(ctx, model, in->text.data, in->text.len, v, err);
     const char *text = in->args->positional[i + 1];

@@ -262,10 +262,14 @@ TEST(encoders_embed_only)
     float v[64], raw[64], *logits;
     struct oll_batch batch = {.n = 3, .tokens = tokens};
     CHECK_STATUS(oll_context_eval(ctx, &batch, NULL, &logits, NULL), OLL_ERR_UNSUPPORTED);
-    CHECK_STATUS(oll_context_embed(ctx, tokens, 31, false, v, NULL), OLL_ERR_LIMIT);
-    CHECK_STATUS(oll_context_embed(ctx, tokens, 0, false, v, NULL), OLL_ERR_ARG);
-    CHECK_OK(oll_context_embed(ctx, tokens, 30, false, v, NULL));
-    CHECK_OK(oll_context_embed(ctx, tokens, 30, true, raw, NULL));
+    CHECK_STATUS(oll_context_embed(ctx, tokens, 31, false, NULL, v, NULL), OLL_ERR_LIMIT);
+    CHECK_STATUS(oll_context_embed(ctx, tokens, 0, false, NULL, v, NULL), OLL_ERR_ARG);
+    CHECK_OK(oll_context_embed(ctx, tokens, 30, false, NULL, v, NULL));
+    atomic_bool abort = true;
+    CHECK_STATUS(oll_context_embed(ctx, tokens, 30, true, &abort, raw, NULL), OLL_ERR_CANCELED);
+    CHECK_EQ(oll_context_seq_len(ctx, 0), 0);
+    atomic_store(&abort, false);
+    CHECK_OK(oll_context_embed(ctx, tokens, 30, true, &abort, raw, NULL));
     double length = 0;
     for (int i = 0; i < 64; i++)
         length += (double)raw[i] * (double)raw[i];
@@ -287,8 +291,8 @@ TEST(a_decoder_embeds_in_passes)
     if (!whole || !parts)
         return;
     float a[64], b[64];
-    CHECK_OK(oll_context_embed(whole, tokens, 70, false, a, NULL));
-    CHECK_OK(oll_context_embed(parts, tokens, 70, false, b, NULL));
+    CHECK_OK(oll_context_embed(whole, tokens, 70, false, NULL, a, NULL));
+    CHECK_OK(oll_context_embed(parts, tokens, 70, false, NULL, b, NULL));
     CHECK(same(a, b, 64));
     oll_context_free(whole);
     oll_context_free(parts);
