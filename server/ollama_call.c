@@ -13,7 +13,7 @@ bool ollama_call_refuse(struct ollama_call *call, int status, const char *fmt, .
     va_start(args, fmt);
     oll_error_setv(&err, OLL_ERR_ARG, fmt, args);
     va_end(args);
-    ollama_error(call->req, status, err.text);
+    call->dialect->fail(call, status, err.text, false);
     return false;
 }
 
@@ -28,10 +28,10 @@ static void parts_init(struct ollama_parts *p)
 }
 
 bool ollama_call_begin(struct ollama_call *call, struct http_request *req,
-                       const struct ollama_fields *fields)
+                       const struct call_dialect *dialect, const struct ollama_fields *fields)
 {
     struct oll_error err = {0};
-    *call = (struct ollama_call){.req = req, .app = req->app, .fields = fields};
+    *call = (struct ollama_call){.dialect = dialect, .req = req, .app = req->app, .fields = fields};
     parts_init(&call->parts);
     oll_status status = ollama_read_keep_alive(fields->keep_alive, &call->keep_alive, &err);
     if (status == OLL_OK)
@@ -123,22 +123,21 @@ bool ollama_call_fill(struct ollama_call *call, struct oll_request *ask)
     if (status == OLL_OK)
         return true;
     int code = status == OLL_ERR_LIMIT ? 400 : 500;
-    if (!is_stream(call))
-        return ollama_call_refuse(call, code, "%s", err.text);
-    ollama_stream_error(call->req, code, err.text);
+    call->dialect->fail(call, code, err.text, is_stream(call));
     return false;
 }
 
 /* ---- events ---- */
 
-static void collect(struct ollama_parts *p, const struct oll_event *event, bool with_ids)
+static void collect(struct ollama_call *call, const struct oll_event *event)
 {
+    struct ollama_parts *p = &call->parts;
     if (event->kind == OLL_EVENT_TEXT)
         oll_strbuf_add(&p->text, event->text, event->n_text);
     else if (event->kind == OLL_EVENT_THINKING)
         oll_strbuf_add(&p->thinking, event->text, event->n_text);
     else if (event->kind == OLL_EVENT_TOOL_CALL)
-        ollama_write_tool_call(&p->calls_writer, event, p->n_calls++, with_ids);
+        call->dialect->tool_call(call, &p->calls_writer, event, p->n_calls++);
     ollama_write_logprobs(&p->logprobs_writer, event->logprobs, event->n_logprobs);
 }
 
@@ -160,57 +159,17 @@ static bool failed(const struct ollama_parts *p)
            p->logprobs.status != OLL_OK || p->calls.status != OLL_OK;
 }
 
-/* Whether a line would say something. */
-static bool is_worth_a_line(const struct ollama_parts *p, bool calls_last)
-{
-    return p->text.len > 0 || p->thinking.len > 0 || p->logprobs.len > 0 ||
-           (p->calls.len > 0 && !calls_last);
-}
-
-/* Sends what was collected as a line of the stream; false when the peer is gone. */
-static bool send_line(struct ollama_call *call, ollama_write_fn write, const struct oll_event *done)
-{
-    struct oll_strbuf line;
-    struct oll_json_writer w;
-    oll_strbuf_init(&line, PARTS_BYTES_MAX);
-    oll_json_write_init(&w, &line);
-    write(call, &w, done);
-    oll_strbuf_addc(&line, '\n');
-    if (!http_reply_begun(call->req))
-        http_reply_begin(call->req, 200, "application/x-ndjson");
-    bool ok = line.status == OLL_OK && http_reply_write(call->req, line.data, line.len);
-    oll_strbuf_free(&line);
-    return ok;
-}
-
-/* Sends the one object of a reply that is no stream. */
-static void send_whole(struct ollama_call *call, ollama_write_fn write,
-                       const struct oll_event *done)
-{
-    struct oll_strbuf json;
-    struct oll_json_writer w;
-    oll_strbuf_init(&json, PARTS_BYTES_MAX);
-    oll_json_write_init(&w, &json);
-    write(call, &w, done);
-    ollama_send(call->req, &json);
-    oll_strbuf_free(&json);
-}
-
 static void fail(struct ollama_call *call, oll_status status, const struct oll_error *err)
 {
     if (http_peer_gone(call->req))
         return;
     int code = http_stopping(call->req) ? 503 : generation_http_status(status);
-    if (is_stream(call))
-        ollama_stream_error(call->req, code, oll_error_text(err));
-    else
-        ollama_error(call->req, code, oll_error_text(err));
+    call->dialect->fail(call, code, oll_error_text(err), is_stream(call));
 }
 
-void ollama_call_run(struct ollama_call *call, const struct oll_request *ask, ollama_write_fn write,
-                     bool calls_last)
+void ollama_call_run(struct ollama_call *call, const struct oll_request *ask, bool calls_last)
 {
-    struct ollama_parts *parts = &call->parts;
+    const struct call_dialect *dialect = call->dialect;
     struct oll_error err = {0};
     bool stream = is_stream(call), over = false;
     oll_status status = generation_submit(&call->generation, ask, &err);
@@ -219,17 +178,15 @@ void ollama_call_run(struct ollama_call *call, const struct oll_request *ask, ol
         status = generation_next(&call->generation, &event, &err);
         if (status != OLL_OK)
             break;
-        bool done = event.kind == OLL_EVENT_DONE;
-        collect(parts, &event, !calls_last);
-        if (failed(parts)) {
+        over = event.kind == OLL_EVENT_DONE;
+        collect(call, &event);
+        if (failed(&call->parts)) {
             status = OLL_FAIL(&err, OLL_ERR_LIMIT, "the reply is larger than the server allows");
-        } else if (!stream) {
-            over = done;
-            if (done)
-                send_whole(call, write, call->fields->debug ? NULL : &event);
-        } else if (done || is_worth_a_line(parts, calls_last)) {
-            over = !send_line(call, write, done ? &event : NULL) || done;
-            clear(parts, calls_last);
+        } else if (stream) {
+            over = !dialect->piece(call, &event) || over;
+            clear(&call->parts, calls_last);
+        } else if (over) {
+            dialect->whole(call, &event);
         }
         oll_event_free(&event);
     }
@@ -246,7 +203,48 @@ void ollama_call_end(struct ollama_call *call)
     oll_strbuf_free(&call->parts.calls);
 }
 
-/* ---- members ---- */
+/* ---- the native dialect ---- */
+
+void ollama_native_fail(struct ollama_call *call, int status, const char *text, bool stream)
+{
+    if (stream)
+        ollama_stream_error(call->req, status, text);
+    else
+        ollama_error(call->req, status, text);
+}
+
+bool ollama_native_piece(struct ollama_call *call, const struct oll_event *event,
+                         ollama_write_fn write, bool calls_last)
+{
+    const struct ollama_parts *p = &call->parts;
+    const struct oll_event *done = event->kind == OLL_EVENT_DONE ? event : NULL;
+    struct oll_strbuf line;
+    struct oll_json_writer w;
+    if (!done && p->text.len == 0 && p->thinking.len == 0 && p->logprobs.len == 0 &&
+        (p->calls.len == 0 || calls_last))
+        return true;
+    oll_strbuf_init(&line, PARTS_BYTES_MAX);
+    oll_json_write_init(&w, &line);
+    write(call, &w, done);
+    oll_strbuf_addc(&line, '\n');
+    if (!http_reply_begun(call->req))
+        http_reply_begin(call->req, 200, "application/x-ndjson");
+    bool ok = line.status == OLL_OK && http_reply_write(call->req, line.data, line.len);
+    oll_strbuf_free(&line);
+    return ok;
+}
+
+void ollama_native_whole(struct ollama_call *call, const struct oll_event *done,
+                         ollama_write_fn write)
+{
+    struct oll_strbuf json;
+    struct oll_json_writer w;
+    oll_strbuf_init(&json, PARTS_BYTES_MAX);
+    oll_json_write_init(&w, &json);
+    write(call, &w, call->fields->debug ? NULL : done);
+    ollama_send(call->req, &json);
+    oll_strbuf_free(&json);
+}
 
 void ollama_write_model(struct ollama_call *call, struct oll_json_writer *w)
 {

@@ -1,6 +1,9 @@
-/* What generate and chat have in common: finding the model, the checks before it is loaded, the
- * load, and the collection of events into one reply or many lines. Each step that fails has
- * answered the request when it returns false. */
+/* What generate and chat have in common, in every dialect of the API: finding the model, the checks
+ * before it is loaded, the load, and the collection of events into one reply or many pieces. Each
+ * step that fails has answered the request when it returns false.
+ *
+ * Other dialects (openai_*.c, anthropic_*.c) map their requests onto these fields, so that
+ * defaults, checks and their order are the native ones; they differ in a struct call_dialect. */
 #ifndef OLL_SERVER_OLLAMA_CALL_H
 #define OLL_SERVER_OLLAMA_CALL_H
 
@@ -42,7 +45,26 @@ struct ollama_parts {
     uint32_t n_calls; /* of the whole reply */
 };
 
+struct ollama_call;
+
+/* How a dialect answers. */
+struct call_dialect {
+    /* A failure. `stream`: the reply was to be streamed; its head may have gone out already. */
+    void (*fail)(struct ollama_call *call, int status, const char *text, bool stream);
+    /* Sends what an event adds to a stream; it has been collected in call->parts, which is empty
+     * again afterwards. False: the peer is gone. */
+    bool (*piece)(struct ollama_call *call, const struct oll_event *event);
+    /* Sends the reply that is no stream. */
+    void (*whole)(struct ollama_call *call, const struct oll_event *done);
+    /* Answers a request that only loads ("load") or unloads ("unload") the model. */
+    void (*loaded)(struct ollama_call *call, const char *reason);
+    /* Writes one element of parts.calls; NULL: none are collected. */
+    void (*tool_call)(struct ollama_call *call, struct oll_json_writer *w,
+                      const struct oll_event *event, uint32_t index);
+};
+
 struct ollama_call {
+    const struct call_dialect *dialect;
     struct http_request *req;
     const struct app *app;
     const struct ollama_fields *fields;
@@ -59,7 +81,7 @@ bool ollama_call_refuse(struct ollama_call *call, int status, const char *fmt, .
     OLL_PRINTF(3, 4);
 /* After decoding: ranges, keep_alive and think, in the order of the checks (rest-api 2.1, 2.2). */
 bool ollama_call_begin(struct ollama_call *call, struct http_request *req,
-                       const struct ollama_fields *fields);
+                       const struct call_dialect *dialect, const struct ollama_fields *fields);
 /* Finds the model by its name, which is not empty. */
 bool ollama_call_find(struct ollama_call *call);
 /* Whether this asks only for the model to be unloaded; then it is. */
@@ -70,17 +92,25 @@ bool ollama_call_load(struct ollama_call *call);
 /* Fills what every request to the engine says. False with a bad format. */
 bool ollama_call_fill(struct ollama_call *call, struct oll_request *ask);
 
-/* Writes the object for what was collected; `done` is NULL but for the last one. */
-typedef void (*ollama_write_fn)(struct ollama_call *call, struct oll_json_writer *w,
-                                const struct oll_event *done);
-/* Runs the request and answers it: streamed line by line or whole. With `calls_last` tool calls
- * wait for the last line and have no ids. */
-void ollama_call_run(struct ollama_call *call, const struct oll_request *ask, ollama_write_fn write,
-                     bool calls_last);
+/* Runs the request and answers it, piece by piece or whole. With `calls_last` tool calls stay
+ * collected until the end. */
+void ollama_call_run(struct ollama_call *call, const struct oll_request *ask, bool calls_last);
 /* Gives back what the call holds. */
 void ollama_call_end(struct ollama_call *call);
 
-/* "created_at" and the members that both dialects share. */
+/* ---- the native dialect ---- */
+
+/* Writes the object for what was collected; `done` is NULL but for the last one. */
+typedef void (*ollama_write_fn)(struct ollama_call *call, struct oll_json_writer *w,
+                                const struct oll_event *done);
+void ollama_native_fail(struct ollama_call *call, int status, const char *text, bool stream);
+/* A line of the stream when there is something to say; with `calls_last` calls alone are not. */
+bool ollama_native_piece(struct ollama_call *call, const struct oll_event *event,
+                         ollama_write_fn write, bool calls_last);
+void ollama_native_whole(struct ollama_call *call, const struct oll_event *done,
+                         ollama_write_fn write);
+
+/* "created_at" and the members that chat and generate share. */
 void ollama_write_model(struct ollama_call *call, struct oll_json_writer *w);
 void ollama_write_done(struct oll_json_writer *w, const struct oll_event *done);
 void ollama_write_debug(struct ollama_call *call, struct oll_json_writer *w);

@@ -1,7 +1,7 @@
 /* POST /api/chat (rest-api 2.2). */
+#include "server/ollama_chat.h"
 #include "server/decode.h"
 #include "server/ollama.h"
-#include "server/ollama_call.h"
 #include "server/ollama_reply.h"
 
 #include <string.h>
@@ -11,18 +11,83 @@ struct chat_fields {
     const struct oll_json *messages, *tools;
 };
 
-static const struct decode_field fields[] = {
+static const struct decode_field members[] = {
     OLLAMA_COMMON_FIELDS,
     {"messages", DECODE_ARRAY, offsetof(struct chat_fields, messages), "[]api.Message"},
     {"tools", DECODE_ARRAY, offsetof(struct chat_fields, tools), "api.Tools"},
     {NULL, DECODE_ANY, 0, NULL}};
 
-struct chat {
-    struct ollama_call call;
-    struct chat_fields fields;
-    struct ollama_messages messages;
-    const char *tools_json;
-};
+bool ollama_chat_begin(struct ollama_chat_call *c, struct http_request *req,
+                       const struct call_dialect *dialect, const struct ollama_fields *fields,
+                       const struct ollama_messages *messages, const char *tools_json)
+{
+    c->messages = *messages;
+    c->tools_json = tools_json;
+    bool ok = ollama_call_begin(&c->call, req, dialect, fields);
+    c->call.n_images = messages->n_images;
+    return ok;
+}
+
+/* The model's history and system message go before the request's messages. */
+static bool fill(struct ollama_chat_call *c, struct oll_request *ask)
+{
+    const struct oll_stored_model *stored = &c->call.model->stored;
+    struct oll_arena *arena = c->call.req->arena;
+    struct ollama_messages history;
+    struct oll_error err = {0};
+    if (c->messages.n_images && !c->call.fields->debug)
+        return ollama_call_refuse(&c->call, 400, "\"%s\" does not support images",
+                                  c->call.fields->model);
+    if (ollama_read_messages(arena, stored->messages, "messages.", &history, &err) != OLL_OK)
+        return ollama_call_refuse(&c->call, 500, "%s", err.text);
+    struct oll_message *list =
+        oll_arena_alloc(arena, (size_t)history.n + c->messages.n + 1, sizeof *list);
+    if (!list)
+        return ollama_call_refuse(&c->call, 500, "out of memory");
+    uint32_t n = 0;
+    if (stored->system && strcmp(c->messages.list[0].role, "system") != 0)
+        list[n++] = (struct oll_message){.role = "system", .content = stored->system};
+    memcpy(list + n, history.list, history.n * sizeof *list);
+    n += history.n;
+    memcpy(list + n, c->messages.list, c->messages.n * sizeof *list);
+    n += c->messages.n;
+    ask->kind = OLL_REQUEST_CHAT;
+    ask->messages = list;
+    ask->n_messages = n;
+    ask->tools_json = c->tools_json;
+    return true;
+}
+
+void ollama_chat_answer(struct ollama_chat_call *c)
+{
+    struct ollama_call *call = &c->call;
+    struct oll_request ask = {0};
+    bool empty = c->messages.n == 0;
+    if (!*call->fields->model) {
+        ollama_call_refuse(call, 400, "model is required");
+        return;
+    }
+    if (!ollama_call_find(call))
+        return;
+    if (ollama_call_unloads(call, empty)) {
+        call->dialect->loaded(call, "unload");
+        return;
+    }
+    if (!ollama_call_check(call, "chat"))
+        return;
+    if (c->tools_json && !(call->model->capabilities & CAPABILITY_TOOLS)) {
+        ollama_call_refuse(call, 400, "%s does not support tools", call->model->full_name);
+        return;
+    }
+    if (!ollama_call_load(call))
+        return;
+    if (empty)
+        call->dialect->loaded(call, "load");
+    else if (fill(c, &ask) && ollama_call_fill(call, &ask))
+        ollama_call_run(call, &ask, false);
+}
+
+/* ---- the native dialect ---- */
 
 static void write_message(struct oll_json_writer *w, const char *role, const struct ollama_parts *p)
 {
@@ -57,8 +122,7 @@ static void write_object(struct ollama_call *call, struct oll_json_writer *w,
     oll_json_write_object_end(w);
 }
 
-/* The reply to a request without messages. */
-static void reply_load(struct ollama_call *call, const char *reason)
+static void native_loaded(struct ollama_call *call, const char *reason)
 {
     struct oll_strbuf json;
     struct oll_json_writer w;
@@ -76,95 +140,67 @@ static void reply_load(struct ollama_call *call, const char *reason)
     oll_strbuf_free(&json);
 }
 
-/* The model's history and system message go before the request's messages. */
-static bool fill(struct chat *c, struct oll_request *ask)
+static bool native_piece(struct ollama_call *call, const struct oll_event *event)
 {
-    const struct oll_stored_model *stored = &c->call.model->stored;
-    struct oll_arena *arena = c->call.req->arena;
-    struct ollama_messages history;
-    struct oll_error err = {0};
-    if (c->messages.n_images && !c->fields.common.debug)
-        return ollama_call_refuse(&c->call, 400, "\"%s\" does not support images",
-                                  c->fields.common.model);
-    if (ollama_read_messages(arena, stored->messages, "messages.", &history, &err) != OLL_OK)
-        return ollama_call_refuse(&c->call, 500, "%s", err.text);
-    struct oll_message *list =
-        oll_arena_alloc(arena, (size_t)history.n + c->messages.n + 1, sizeof *list);
-    if (!list)
-        return ollama_call_refuse(&c->call, 500, "out of memory");
-    uint32_t n = 0;
-    if (stored->system && strcmp(c->messages.list[0].role, "system") != 0)
-        list[n++] = (struct oll_message){.role = "system", .content = stored->system};
-    memcpy(list + n, history.list, history.n * sizeof *list);
-    n += history.n;
-    memcpy(list + n, c->messages.list, c->messages.n * sizeof *list);
-    n += c->messages.n;
-    ask->kind = OLL_REQUEST_CHAT;
-    ask->messages = list;
-    ask->n_messages = n;
-    ask->tools_json = c->tools_json;
-    return true;
+    return ollama_native_piece(call, event, write_object, false);
 }
 
-static bool decode(struct chat *c, struct http_request *req)
+static void native_whole(struct ollama_call *call, const struct oll_event *done)
+{
+    ollama_native_whole(call, done, write_object);
+}
+
+static void native_tool_call(struct ollama_call *call, struct oll_json_writer *w,
+                             const struct oll_event *event, uint32_t index)
+{
+    (void)call;
+    ollama_write_tool_call(w, event, index, true);
+}
+
+static const struct call_dialect native = {
+    .fail = ollama_native_fail,
+    .piece = native_piece,
+    .whole = native_whole,
+    .loaded = native_loaded,
+    .tool_call = native_tool_call,
+};
+
+/* A call, and the fields to which it points. */
+struct native_chat {
+    struct ollama_chat_call chat;
+    struct chat_fields fields;
+};
+
+static bool decode(struct native_chat *c, struct http_request *req)
 {
     const struct oll_json *root;
     struct oll_error err = {0};
+    struct ollama_messages messages = {0};
+    const char *tools = NULL;
     c->fields = (struct chat_fields){.common = OLLAMA_FIELDS_DEFAULT};
     oll_status status = decode_body(req, "ChatRequest", &root, &err);
     if (status == OLL_OK)
-        status = decode_fields(root, fields, "ChatRequest.", &c->fields, &err);
+        status = decode_fields(root, members, "ChatRequest.", &c->fields, &err);
     if (status == OLL_OK)
         status = ollama_read_messages(req->arena, c->fields.messages, "ChatRequest.messages.",
-                                      &c->messages, &err);
+                                      &messages, &err);
     if (status == OLL_OK)
-        status = ollama_read_tools(req->arena, c->fields.tools, &c->tools_json, &err);
+        status = ollama_read_tools(req->arena, c->fields.tools, &tools, &err);
     if (status != OLL_OK) {
         ollama_error(req, 400, err.text);
         return false;
     }
-    bool ok = ollama_call_begin(&c->call, req, &c->fields.common);
-    c->call.n_images = c->messages.n_images;
-    return ok;
-}
-
-static void answer(struct chat *c)
-{
-    struct ollama_call *call = &c->call;
-    struct oll_request ask = {0};
-    bool empty = c->messages.n == 0;
-    if (!*call->fields->model) {
-        ollama_call_refuse(call, 400, "model is required");
-        return;
-    }
-    if (!ollama_call_find(call))
-        return;
-    if (ollama_call_unloads(call, empty)) {
-        reply_load(call, "unload");
-        return;
-    }
-    if (!ollama_call_check(call, "chat"))
-        return;
-    if (c->tools_json && !(call->model->capabilities & CAPABILITY_TOOLS)) {
-        ollama_call_refuse(call, 400, "%s does not support tools", call->model->full_name);
-        return;
-    }
-    if (!ollama_call_load(call))
-        return;
-    if (empty)
-        reply_load(call, "load");
-    else if (fill(c, &ask) && ollama_call_fill(call, &ask))
-        ollama_call_run(call, &ask, write_object, false);
+    return ollama_chat_begin(&c->chat, req, &native, &c->fields.common, &messages, tools);
 }
 
 void ollama_chat(struct http_request *req)
 {
-    struct chat *c = oll_arena_alloc(req->arena, 1, sizeof *c);
+    struct native_chat *c = oll_arena_alloc(req->arena, 1, sizeof *c);
     if (!c) {
         ollama_error(req, 500, "out of memory");
         return;
     }
     if (decode(c, req))
-        answer(c);
-    ollama_call_end(&c->call);
+        ollama_chat_answer(&c->chat);
+    ollama_call_end(&c->chat.call);
 }
