@@ -2,6 +2,7 @@
 
 #include "engine/base/file.h"
 #include "engine/base/mem.h"
+#include "registry/store_dir.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -58,12 +59,6 @@ oll_status oll_store_open_dir(const struct oll_store *store, const char *const *
                         "model store: %s", strerror(errno));
     *fd = at;
     return OLL_OK;
-}
-
-static void blob_file_name(const struct oll_digest *digest, char out[OLL_DIGEST_TEXT_MAX])
-{
-    memcpy(out, "sha256-", 7);
-    oll_sha256_hex(digest->bytes, out + 7);
 }
 
 oll_status oll_blob_path(const struct oll_store *store, const struct oll_digest *digest,

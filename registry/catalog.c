@@ -22,6 +22,7 @@ enum {
 struct walk {
     struct oll_catalog_entry *entries;
     size_t n, cap;
+    size_t n_odd;            /* entries that are no names, and folders that cannot be read */
     struct oll_reference at; /* the parts above the present folder */
     oll_status status;
 };
@@ -35,14 +36,24 @@ static void each_name(struct walk *walk, int dir_fd, const char *name, visit_fn 
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     struct dirent *entry;
     if (!dir) {
+        /* A plain file above the level of names is nothing to us (".DS_Store"). */
+        walk->n_odd += errno != ENOENT && errno != ENOTDIR;
         if (fd >= 0)
             close(fd);
         return;
     }
     while (walk->status == OLL_OK && (entry = readdir(dir)))
-        if (entry->d_name[0] != '.')
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             visit(walk, dirfd(dir), entry->d_name);
     closedir(dir);
+}
+
+/* Counts a folder whose name is no part of a model's name; there may be manifests below it. */
+static void visit_odd(struct walk *walk, int dir_fd, const char *name)
+{
+    struct stat st;
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+        walk->n_odd++;
 }
 
 static bool take(char *part, size_t size, const char *name)
@@ -57,9 +68,13 @@ static bool take(char *part, size_t size, const char *name)
 static void visit_tag(struct walk *walk, int dir_fd, const char *name)
 {
     struct stat st;
-    if (!oll_reference_valid_part(name) || !take(walk->at.tag, sizeof walk->at.tag, name) ||
-        fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+    if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
         return;
+    if (!oll_reference_valid_part(name) || !take(walk->at.tag, sizeof walk->at.tag, name) ||
+        !S_ISREG(st.st_mode)) {
+        walk->n_odd++;
+        return;
+    }
     if (walk->n == walk->cap) {
         size_t cap = walk->cap ? walk->cap * 2 : 16;
         struct oll_catalog_entry *grown =
@@ -81,6 +96,8 @@ static void visit_model(struct walk *walk, int dir_fd, const char *name)
 {
     if (oll_reference_valid_part(name) && take(walk->at.model, sizeof walk->at.model, name))
         each_name(walk, dir_fd, name, visit_tag);
+    else
+        visit_odd(walk, dir_fd, name);
 }
 
 static void visit_namespace(struct walk *walk, int dir_fd, const char *name)
@@ -88,16 +105,21 @@ static void visit_namespace(struct walk *walk, int dir_fd, const char *name)
     if (oll_reference_valid_namespace(name) &&
         take(walk->at.namespace, sizeof walk->at.namespace, name))
         each_name(walk, dir_fd, name, visit_model);
+    else
+        visit_odd(walk, dir_fd, name);
 }
 
 static void visit_host(struct walk *walk, int dir_fd, const char *name)
 {
     if (oll_reference_valid_host(name) && take(walk->at.host, sizeof walk->at.host, name))
         each_name(walk, dir_fd, name, visit_namespace);
+    else
+        visit_odd(walk, dir_fd, name);
 }
 
-oll_status oll_catalog_list(const struct oll_store *store, struct oll_catalog_entry **entries,
-                            size_t *n, struct oll_error *err)
+oll_status oll_catalog_list_strict(const struct oll_store *store,
+                                   struct oll_catalog_entry **entries, size_t *n, size_t *n_odd,
+                                   struct oll_error *err)
 {
     struct walk walk = {.at = {.scheme = "https"}};
     int fd;
@@ -114,7 +136,15 @@ oll_status oll_catalog_list(const struct oll_store *store, struct oll_catalog_en
     }
     *entries = walk.entries;
     *n = walk.n;
+    *n_odd = walk.n_odd;
     return OLL_OK;
+}
+
+oll_status oll_catalog_list(const struct oll_store *store, struct oll_catalog_entry **entries,
+                            size_t *n, struct oll_error *err)
+{
+    size_t n_odd;
+    return oll_catalog_list_strict(store, entries, n, &n_odd, err);
 }
 
 /* ---- names ---- */

@@ -16,6 +16,11 @@ struct oll_catalog_entry {
  * *entries is released with oll_free. An absent store has none. */
 oll_status oll_catalog_list(const struct oll_store *store, struct oll_catalog_entry **entries,
                             size_t *n, struct oll_error *err) OLL_MUST_USE;
+/* The same for those who remove things: *n_odd counts entries below manifests/ that are no names
+ * and folders that cannot be read, where manifests may hide. */
+oll_status oll_catalog_list_strict(const struct oll_store *store,
+                                   struct oll_catalog_entry **entries, size_t *n, size_t *n_odd,
+                                   struct oll_error *err) OLL_MUST_USE;
 /* Gives each part of a name the spelling that the store has for it (1.4). */
 oll_status oll_catalog_canonical(const struct oll_store *store, struct oll_reference *ref,
                                  struct oll_error *err) OLL_MUST_USE;

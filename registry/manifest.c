@@ -139,6 +139,10 @@ oll_status oll_model_config_parse(struct oll_arena *arena, const char *text, siz
     c.requires_version = oll_json_get_str(root, "requires", "");
     c.remote_host = oll_json_get_str(root, "remote_host", "");
     c.remote_model = oll_json_get_str(root, "remote_model", "");
+    c.base_name = oll_json_get_str(root, "base_name", "");
+    c.draft = oll_json_get(root, "draft");
+    if (c.draft && c.draft->type != OLL_JSON_OBJECT)
+        c.draft = NULL;
     c.context_length = count_of(root, "context_length");
     c.embedding_length = count_of(root, "embedding_length");
     OLL_TRY(parse_list(arena, root, "model_families", &c.families, &c.n_families, err));

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct oll_json;
+
 enum { OLL_MANIFEST_BYTES_MAX = 4 * 1024 * 1024, OLL_MANIFEST_LAYERS_MAX = 4096 };
 
 struct oll_layer {
@@ -45,6 +47,8 @@ struct oll_model_config {
     const char **capabilities;
     uint32_t n_families, n_capabilities;
     uint64_t context_length, embedding_length; /* 0: not said */
+    const char *base_name;
+    const struct oll_json *draft; /* object, NULL when there is none */
 };
 
 /* Absent strings are "". */

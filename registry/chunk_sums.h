@@ -1,0 +1,25 @@
+/* SHA-256 of every 4 MiB of a blob, taken while it is hashed and kept in <root>/oll/chunks/<blob>
+ * as raw digests one after another. They let a repair fetch only the damaged ranges; without them a
+ * blob is fetched whole. They are never trusted in place of the digest of the blob. */
+#ifndef OLL_REGISTRY_CHUNK_SUMS_H
+#define OLL_REGISTRY_CHUNK_SUMS_H
+
+#include "registry/blob_store.h"
+
+enum { OLL_CHUNK_BYTES = 4 << 20 };
+
+struct oll_chunk_sums;
+
+struct oll_chunk_sums *oll_chunk_sums_new(void); /* NULL when memory is short */
+void oll_chunk_sums_free(struct oll_chunk_sums *sums);
+/* Bytes of the blob in order. A failure sticks: then nothing is saved. */
+void oll_chunk_sums_update(struct oll_chunk_sums *sums, const void *data, size_t n);
+/* Saves those of a blob of more than one chunk; best effort. */
+void oll_chunk_sums_save(struct oll_chunk_sums *sums, const struct oll_store *store,
+                         const struct oll_digest *blob);
+/* The saved ones of a blob of `size` bytes; *sums is released with oll_free. OLL_ERR_NOT_FOUND when
+ * there are none of that size. */
+oll_status oll_chunk_sums_load(const struct oll_store *store, const struct oll_digest *blob,
+                               uint64_t size, struct oll_digest **sums, size_t *n) OLL_MUST_USE;
+
+#endif

@@ -1,0 +1,335 @@
+#include "registry/store_gc.h"
+
+#include "engine/base/log.h"
+#include "engine/base/mem.h"
+#include "registry/catalog_write.h"
+#include "registry/disk.h"
+#include "registry/store_dir.h"
+#include "registry/store_lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ARENA_BYTES = 64 << 20, GRACE_S = 3600, MANIFEST_DEPTH = 3 };
+
+/* ---- what is live ---- */
+
+static void add_lease_digest(void *user, const struct oll_digest *digest)
+{
+    digest_set_add(user, digest);
+}
+
+static oll_status add_manifest(const struct oll_store *store, const struct oll_reference *ref,
+                               struct oll_arena *arena, struct digest_set *set,
+                               struct oll_error *err)
+{
+    struct oll_manifest m;
+    char *bytes = NULL, name[OLL_REFERENCE_TEXT_MAX];
+    size_t n;
+    oll_status status = oll_catalog_read(store, ref, &bytes, &n, err);
+    if (status == OLL_OK)
+        status = oll_manifest_parse(arena, bytes, n, &m, err);
+    oll_free(bytes);
+    if (status != OLL_OK) {
+        oll_reference_full(ref, name);
+        oll_error_prefix(err, "nothing is removed while the manifest of %s cannot be read", name);
+        return status;
+    }
+    for (uint32_t i = 0; i < m.n_layers; i++)
+        digest_set_add(set, &m.layers[i].digest);
+    if (m.config.media_type)
+        digest_set_add(set, &m.config.digest);
+    oll_arena_reset(arena);
+    return OLL_OK;
+}
+
+oll_status store_live_set(const struct oll_store *store, bool leases, struct digest_set *set,
+                          struct oll_error *err)
+{
+    struct oll_catalog_entry *entries = NULL;
+    struct oll_arena arena;
+    size_t n = 0, n_odd = 0;
+    OLL_TRY(oll_catalog_list_strict(store, &entries, &n, &n_odd, err));
+    oll_status status = OLL_OK;
+    if (n_odd > 0)
+        status = OLL_FAIL(err, OLL_ERR_FORMAT,
+                          "nothing is removed while manifests/ has entries that are no names (%zu)",
+                          n_odd);
+    oll_arena_init(&arena, ARENA_BYTES);
+    for (size_t i = 0; i < n && status == OLL_OK; i++)
+        status = add_manifest(store, &entries[i].ref, &arena, set, err);
+    oll_arena_free(&arena);
+    oll_free(entries);
+    if (status == OLL_OK && leases)
+        status = store_read_leases(store, add_lease_digest, set, err);
+    if (status == OLL_OK && set->failed)
+        status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the list of blobs in use");
+    return status;
+}
+
+/* ---- removal ---- */
+
+static void remove_own(const struct oll_store *store, const char *folder, const char *name)
+{
+    int dir = store_open_own(store, folder);
+    if (dir < 0)
+        return;
+    if (faccessat(dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+        disk_unlink(dir, name);
+    close(dir);
+}
+
+static void remove_blob(const struct oll_store *store, int blobs, const char *name)
+{
+    if (disk_unlink(blobs, name) != 0 && errno != ENOENT)
+        oll_log_warn("store", "%s cannot be removed: %s", name, strerror(errno));
+    remove_own(store, "chunks", name);
+    remove_own(store, "origin", name);
+}
+
+static void drop_locked(const struct oll_store *store, const struct oll_digest *digests, size_t n,
+                        struct digest_set *live)
+{
+    static const char *const parts[] = {"blobs"};
+    int blobs;
+    if (oll_store_open_dir(store, parts, 1, &blobs, NULL) != OLL_OK)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        char name[OLL_DIGEST_TEXT_MAX];
+        blob_file_name(&digests[i], name);
+        if (!digest_set_has(live, &digests[i]))
+            remove_blob(store, blobs, name);
+    }
+    close(blobs);
+}
+
+oll_status oll_store_drop_unused(const struct oll_store *store, const struct oll_digest *digests,
+                                 size_t n, struct oll_error *err)
+{
+    struct digest_set live = {0};
+    int lock;
+    if (n == 0)
+        return OLL_OK;
+    oll_status status = oll_store_lock_exclusive(store, false, &lock, NULL);
+    if (status == OLL_ERR_BUSY)
+        return OLL_OK;
+    if (status != OLL_OK)
+        return OLL_FAIL(err, status, "lock of the model store: %s", oll_status_text(status));
+    status = store_live_set(store, true, &live, err);
+    if (status == OLL_OK)
+        drop_locked(store, digests, n, &live);
+    digest_set_free(&live);
+    oll_store_unlock(lock);
+    return status;
+}
+
+struct empty_walk {
+    int depth;
+};
+
+/* Removes an empty folder, its folders before it; the depth of the tree is that of a name. */
+static bool drop_if_empty(void *user, int dir, const char *name)
+{
+    struct empty_walk *walk = user;
+    int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return true;
+    if (walk->depth < MANIFEST_DEPTH) {
+        struct empty_walk below = {walk->depth + 1};
+        store_each(fd, drop_if_empty, &below);
+    }
+    close(fd);
+    disk_rmdir(dir, name); /* fails when it is not empty */
+    return true;
+}
+
+void oll_store_drop_empty(const struct oll_store *store)
+{
+    static const char *const parts[] = {"manifests"};
+    struct empty_walk walk = {1};
+    int fd;
+    if (oll_store_open_dir(store, parts, 1, &fd, NULL) != OLL_OK)
+        return;
+    store_each(fd, drop_if_empty, &walk);
+    close(fd);
+}
+
+/* ---- prune ---- */
+
+struct prune {
+    const struct oll_store *store;
+    struct digest_set *live;
+    const char *folder; /* that is walked, for the report */
+    int64_t now_s, min_age_s, older_s;
+    bool dry_run;
+    oll_prune_fn each;
+    void *user;
+};
+
+static void report(const struct prune *p, const char *name, uint64_t size, bool partial)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", p->folder, name);
+    struct oll_prune_item item = {.name = path, .size_bytes = size, .partial = partial};
+    if (p->each)
+        p->each(p->user, &item);
+}
+
+/* A file of blobs/: not a blob's name and not a partial download is a stray temporary file. */
+static bool prune_blob(void *user, int dir, const char *name)
+{
+    struct prune *p = user;
+    struct oll_digest digest;
+    struct stat st;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+        return true;
+    int64_t age_s = p->now_s - (int64_t)st.st_mtime;
+    bool partial = strstr(name, "-partial") ||
+                   (strlen(name) > 4 && strcmp(name + strlen(name) - 4, ".tmp") == 0);
+    if (age_s < (partial ? p->older_s : p->min_age_s))
+        return true;
+    if (blob_file_digest(name, &digest) && digest_set_has(p->live, &digest))
+        return true;
+    report(p, name, (uint64_t)st.st_size, partial);
+    if (!p->dry_run)
+        remove_blob(p->store, dir, name);
+    return true;
+}
+
+/* A file of part/: the data of a download, whose journal is locked while someone is at work. */
+static bool prune_part(void *user, int dir, const char *name)
+{
+    struct prune *p = user;
+    struct oll_digest digest;
+    char journal[OLL_DIGEST_TEXT_MAX + 16];
+    struct stat st;
+    if (!blob_file_digest(name, &digest) || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+        p->now_s - (int64_t)st.st_mtime < p->older_s)
+        return true;
+    snprintf(journal, sizeof journal, "%s.journal", name);
+    int fd = openat(dir, journal, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        close(fd);
+        return true;
+    }
+    report(p, name, (uint64_t)st.st_blocks * 512, true);
+    if (!p->dry_run) {
+        disk_unlink(dir, name);
+        if (fd >= 0)
+            disk_unlink(dir, journal);
+    }
+    if (fd >= 0)
+        close(fd);
+    return true;
+}
+
+static void prune_locked(struct prune *p)
+{
+    static const char *const parts[] = {"blobs"};
+    int dir;
+    if (oll_store_open_dir(p->store, parts, 1, &dir, NULL) == OLL_OK) {
+        p->folder = "blobs";
+        store_each(dir, prune_blob, p);
+        close(dir);
+    }
+    dir = store_open_own(p->store, "part");
+    if (dir >= 0) {
+        p->folder = "oll/part";
+        store_each(dir, prune_part, p);
+        close(dir);
+    }
+}
+
+static oll_status prune_with(const struct oll_store *store, struct prune *p, struct oll_error *err)
+{
+    struct digest_set live = {0};
+    oll_status status = store_live_set(store, true, &live, err);
+    p->store = store;
+    p->live = &live;
+    p->now_s = (int64_t)time(NULL);
+    if (status == OLL_OK)
+        prune_locked(p);
+    digest_set_free(&live);
+    return status;
+}
+
+oll_status oll_store_prune(const struct oll_store *store, int64_t min_age_s, int64_t older_s,
+                           bool dry_run, oll_prune_fn each, void *user, struct oll_error *err)
+{
+    struct prune p = {
+        .min_age_s = min_age_s, .older_s = older_s, .dry_run = dry_run, .each = each, .user = user};
+    int lock;
+    OLL_TRY(oll_store_lock_exclusive(store, true, &lock, err));
+    oll_status status = prune_with(store, &p, err);
+    if (status == OLL_OK && !dry_run)
+        oll_store_drop_empty(store);
+    oll_store_unlock(lock);
+    return status;
+}
+
+/* ---- start ---- */
+
+static bool rename_legacy(void *user, int dir, const char *name)
+{
+    struct oll_digest digest;
+    char final[OLL_DIGEST_TEXT_MAX];
+    (void)user;
+    if (strncmp(name, "sha256:", 7) != 0 || oll_digest_parse(name, &digest, NULL) != OLL_OK)
+        return true;
+    blob_file_name(&digest, final);
+    if (disk_rename(dir, name, dir, final) != 0)
+        oll_log_warn("store", "%s cannot be renamed: %s", name, strerror(errno));
+    return true;
+}
+
+/* A temporary file whose maker is dead: nobody holds its lock. */
+static bool drop_dead_tmp(void *user, int dir, const char *name)
+{
+    (void)user;
+    int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        disk_unlink(dir, name);
+    if (fd >= 0)
+        close(fd);
+    return true;
+}
+
+static void prune_at_start(const struct oll_store *store)
+{
+    struct prune p = {.min_age_s = GRACE_S, .older_s = INT64_MAX};
+    struct oll_error err = {0};
+    if (prune_with(store, &p, &err) == OLL_OK)
+        oll_store_drop_empty(store);
+    else
+        oll_log_warn("store", "%s", oll_error_text(&err));
+}
+
+void oll_store_start(const struct oll_store *store, bool prune)
+{
+    static const char *const parts[] = {"blobs"};
+    int dir, lock;
+    /* A store that does not exist yet, that is someone else's or that is busy is left as it is. */
+    if (oll_store_open_dir(store, NULL, 0, &dir, NULL) != OLL_OK)
+        return;
+    close(dir);
+    if (oll_store_lock_exclusive(store, false, &lock, NULL) != OLL_OK)
+        return;
+    if (oll_store_open_dir(store, parts, 1, &dir, NULL) == OLL_OK) {
+        store_each(dir, rename_legacy, NULL);
+        close(dir);
+    }
+    dir = store_open_own(store, "tmp");
+    if (dir >= 0) {
+        store_each(dir, drop_dead_tmp, NULL);
+        close(dir);
+    }
+    if (prune)
+        prune_at_start(store);
+    oll_store_unlock(lock);
+}
