@@ -1,8 +1,9 @@
-/* Quantisers of the types that are written without a search: 16-bit floats, the 32-element blocks
- * and the activation formats. Rounding is that of the format's reference: to nearest, halves away
- * from zero; the super-block format rounds halves to even. */
+/* Quantisers of the types that are written without a search (16-bit floats, the 32-element blocks
+ * and the activation formats), and the table of all. Rounding is that of the format's reference: to
+ * nearest, halves away from zero; the super-block format rounds halves to even. */
 #include "kernels/half.h"
 #include "kernels/quant.h"
+#include "kernels/quant_encode_k.h"
 
 #include "engine/base/status.h"
 
@@ -170,10 +171,11 @@ static void encode_q8_k(const float *src, void *dst, size_t n)
 }
 
 static const encode_fn encoders[OLL_DTYPE_COUNT] = {
-    [OLL_F32] = encode_f32,   [OLL_F16] = encode_f16,   [OLL_BF16] = encode_bf16,
-    [OLL_Q4_0] = encode_q4_0, [OLL_Q4_1] = encode_q4_1, [OLL_Q5_0] = encode_q5_0,
-    [OLL_Q5_1] = encode_q5_1, [OLL_Q8_0] = encode_q8_0, [OLL_Q8_1] = encode_q8_1,
-    [OLL_Q8_K] = encode_q8_k,
+    [OLL_F32] = encode_f32,         [OLL_F16] = encode_f16,         [OLL_BF16] = encode_bf16,
+    [OLL_Q4_0] = encode_q4_0,       [OLL_Q4_1] = encode_q4_1,       [OLL_Q5_0] = encode_q5_0,
+    [OLL_Q5_1] = encode_q5_1,       [OLL_Q8_0] = encode_q8_0,       [OLL_Q8_1] = encode_q8_1,
+    [OLL_Q8_K] = encode_q8_k,       [OLL_Q2_K] = quant_encode_q2_k, [OLL_Q3_K] = quant_encode_q3_k,
+    [OLL_Q4_K] = quant_encode_q4_k, [OLL_Q5_K] = quant_encode_q5_k, [OLL_Q6_K] = quant_encode_q6_k,
 };
 
 bool oll_quantize_supported(enum oll_dtype dtype)
