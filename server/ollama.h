@@ -12,5 +12,6 @@ void ollama_tags(struct http_request *req);
 void ollama_generate(struct http_request *req);
 void ollama_chat(struct http_request *req);
 void ollama_embed(struct http_request *req);
+void ollama_embeddings(struct http_request *req);
 
 #endif

@@ -72,6 +72,8 @@ bool ollama_call_check(struct ollama_call *call, const char *what)
 {
     unsigned can = call->model->capabilities;
     const char *name = call->fields->model;
+    if (call->fields->think_if_able && !(can & CAPABILITY_THINKING))
+        call->think = OLL_THINK_UNSET;
     if (call->think > OLL_THINK_OFF && !(can & CAPABILITY_THINKING))
         return ollama_call_refuse(call, 400, "\"%s\" does not support thinking", name);
     if (!(can & CAPABILITY_COMPLETION))

@@ -17,6 +17,7 @@ struct ollama_fields {
     const char *model;
     const struct oll_json *format, *keep_alive, *options, *think;
     bool stream, truncate, shift, logprobs, debug;
+    bool think_if_able; /* a model that cannot think is no error: `think` is dropped */
     int64_t top_logprobs;
 };
 

@@ -1,47 +1,24 @@
 /* POST /api/embed (rest-api 4.1). */
+#include "server/ollama_embed.h"
 #include "engine/base/clock.h"
 #include "server/decode.h"
 #include "server/ollama.h"
-#include "server/ollama_call.h"
 #include "server/ollama_reply.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { REPLY_BYTES_MAX = 1024 * 1024 * 1024 };
-
-struct embed_fields {
-    const char *model;
-    const struct oll_json *input, *keep_alive, *options;
-    int64_t dimensions;
-    bool truncate;
-};
-
-static const struct decode_field fields[] = {
-    {"model", DECODE_STRING, offsetof(struct embed_fields, model), NULL},
-    {"input", DECODE_ANY, offsetof(struct embed_fields, input), NULL},
-    {"keep_alive", DECODE_ANY, offsetof(struct embed_fields, keep_alive), NULL},
-    {"options", DECODE_OBJECT, offsetof(struct embed_fields, options), NULL},
-    {"dimensions", DECODE_INT, offsetof(struct embed_fields, dimensions), NULL},
-    {"truncate", DECODE_BOOL, offsetof(struct embed_fields, truncate), NULL},
+static const struct decode_field members[] = {
+    {"model", DECODE_STRING, offsetof(struct ollama_embed_fields, model), NULL},
+    {"input", DECODE_ANY, offsetof(struct ollama_embed_fields, input), NULL},
+    {"keep_alive", DECODE_ANY, offsetof(struct ollama_embed_fields, keep_alive), NULL},
+    {"options", DECODE_OBJECT, offsetof(struct ollama_embed_fields, options), NULL},
+    {"dimensions", DECODE_INT, offsetof(struct ollama_embed_fields, dimensions), NULL},
+    {"truncate", DECODE_BOOL, offsetof(struct ollama_embed_fields, truncate), NULL},
     {NULL, DECODE_ANY, 0, NULL}};
 
-struct embed {
-    struct http_request *req;
-    const struct app *app;
-    struct embed_fields fields;
-    struct ollama_keep_alive keep_alive;
-    const char **inputs;
-    uint32_t n_inputs;
-    struct served_model *model;
-    struct options options;
-    struct generation generation;
-    struct oll_strbuf vectors; /* elements of "embeddings" */
-    struct oll_json_writer writer;
-};
-
 /* Texts of `input`: a string that is not empty, or a list of strings. */
-static oll_status read_inputs(struct embed *e, struct oll_error *err)
+static oll_status read_inputs(struct ollama_embed_call *e, struct oll_error *err)
 {
     const struct oll_json *v = e->fields.input;
     if (!v || (v->type == OLL_JSON_STRING && v->str_len == 0))
@@ -62,24 +39,18 @@ static oll_status read_inputs(struct embed *e, struct oll_error *err)
     return OLL_OK;
 }
 
-static bool refuse(struct embed *e, int status, const char *text)
+static bool refuse(struct ollama_embed_call *e, int status, const char *text)
 {
-    ollama_error(e->req, status, text);
+    e->dialect->fail(e->req, status, text);
     return false;
 }
 
-static bool decode(struct embed *e)
+/* The checks that come before the model is looked up. */
+static bool check(struct ollama_embed_call *e)
 {
-    const struct oll_json *root;
     struct oll_error err = {0};
     struct oll_reference ref;
-    e->fields = (struct embed_fields){.model = "", .truncate = true};
-    oll_status status = decode_body(e->req, "EmbedRequest", &root, &err);
-    if (status == OLL_OK)
-        status = decode_fields(root, fields, "EmbedRequest.", &e->fields, &err);
-    if (status == OLL_OK)
-        status = ollama_read_keep_alive(e->fields.keep_alive, &e->keep_alive, &err);
-    if (status != OLL_OK)
+    if (ollama_read_keep_alive(e->fields.keep_alive, &e->keep_alive, &err) != OLL_OK)
         return refuse(e, 400, err.text);
     if (!*e->fields.model)
         return refuse(e, 404, "model '' not found");
@@ -90,7 +61,7 @@ static bool decode(struct embed *e)
     return true;
 }
 
-static bool find(struct embed *e)
+static bool find(struct ollama_embed_call *e)
 {
     struct oll_error err = {0};
     e->model = oll_arena_alloc(e->req->arena, 1, sizeof *e->model);
@@ -112,7 +83,7 @@ static bool find(struct embed *e)
                   err.text);
 }
 
-static bool load(struct embed *e)
+static bool load(struct ollama_embed_call *e)
 {
     struct oll_error err = {0};
     options_default(&e->options);
@@ -132,50 +103,18 @@ static bool load(struct embed *e)
                   err.text);
 }
 
-static void reply(struct embed *e, uint64_t total_ns, uint64_t load_ns, uint32_t n_prompt)
+static oll_status take_vector(struct ollama_embed_call *e, const struct oll_event *event,
+                              struct oll_error *err)
 {
-    struct oll_strbuf json;
-    struct oll_json_writer w;
-    oll_strbuf_init(&json, REPLY_BYTES_MAX);
-    oll_json_write_init(&w, &json);
-    oll_json_write_object_begin(&w);
-    oll_json_write_key(&w, "model");
-    oll_json_write_str(&w, e->fields.model);
-    oll_json_write_key(&w, "embeddings");
-    oll_json_write_array_begin(&w);
-    if (e->vectors.len > 0)
-        oll_json_write_raw(&w, e->vectors.data, e->vectors.len);
-    oll_json_write_array_end(&w);
-    if (total_ns) {
-        oll_json_write_key(&w, "total_duration");
-        oll_json_write_uint(&w, total_ns);
-        oll_json_write_key(&w, "load_duration");
-        oll_json_write_uint(&w, load_ns);
-    }
-    if (n_prompt) {
-        oll_json_write_key(&w, "prompt_eval_count");
-        oll_json_write_uint(&w, n_prompt);
-    }
-    oll_json_write_object_end(&w);
-    if (e->vectors.status != OLL_OK)
-        json.status = e->vectors.status;
-    ollama_send(e->req, &json);
-    oll_strbuf_free(&json);
-}
-
-static oll_status take_vector(struct embed *e, const struct oll_event *event, struct oll_error *err)
-{
-    oll_json_write_array_begin(&e->writer);
-    for (uint32_t i = 0; i < event->n_embedding; i++) {
+    for (uint32_t i = 0; i < event->n_embedding; i++)
         if (!isfinite(event->embedding[i]))
             return OLL_FAIL(err, OLL_ERR_ARG, "embedding contains NaN or Inf values");
-        oll_json_write_float(&e->writer, event->embedding[i]);
-    }
-    oll_json_write_array_end(&e->writer);
+    e->dialect->vector(e, event->embedding, event->n_embedding);
+    e->n_vectors++;
     return OLL_OK;
 }
 
-static void run(struct embed *e)
+static void run(struct ollama_embed_call *e)
 {
     struct oll_error err = {0};
     struct oll_request ask = {.kind = OLL_REQUEST_EMBED,
@@ -196,36 +135,93 @@ static void run(struct embed *e)
             status = take_vector(e, &event, &err);
         over = event.kind == OLL_EVENT_DONE;
         if (over)
-            reply(e, oll_clock_ns() - e->req->start_ns, e->generation.loaded_ns - e->req->start_ns,
-                  event.n_prompt);
+            e->dialect->reply(e, event.n_prompt);
         oll_event_free(&event);
     }
     if (status == OLL_OK || http_peer_gone(e->req))
         return;
     refuse(e,
-           http_stopping(e->req)           ? 503
-           : status == OLL_ERR_UNSUPPORTED ? 501
-                                           : generation_http_status(status),
+           http_stopping(e->req)                        ? 503
+           : status == OLL_ERR_UNSUPPORTED              ? 501
+           : status == OLL_ERR_LIMIT && e->limit_status ? e->limit_status
+                                                        : generation_http_status(status),
            oll_error_text(&err));
 }
 
-void ollama_embed(struct http_request *req)
+void ollama_embed_run(struct ollama_embed_call *e)
 {
-    struct embed *e = oll_arena_alloc(req->arena, 1, sizeof *e);
-    if (!e) {
-        ollama_error(req, 500, "out of memory");
-        return;
-    }
-    e->req = req;
-    e->app = req->app;
-    oll_strbuf_init(&e->vectors, REPLY_BYTES_MAX);
+    oll_strbuf_init(&e->vectors, OLLAMA_EMBED_BYTES_MAX);
     oll_json_write_init(&e->writer, &e->vectors);
-    if (decode(e) && find(e) && load(e)) {
+    if (check(e) && find(e) && load(e)) {
         if (e->n_inputs == 0)
-            reply(e, 0, 0, 0);
+            e->dialect->reply(e, 0);
         else
             run(e);
     }
     generation_end(&e->generation);
     oll_strbuf_free(&e->vectors);
+}
+
+/* ---- the native dialect ---- */
+
+static void native_vector(struct ollama_embed_call *e, const float *v, uint32_t n)
+{
+    oll_json_write_array_begin(&e->writer);
+    for (uint32_t i = 0; i < n; i++)
+        oll_json_write_float(&e->writer, v[i]);
+    oll_json_write_array_end(&e->writer);
+}
+
+static void native_reply(struct ollama_embed_call *e, uint32_t n_prompt)
+{
+    struct oll_strbuf json;
+    struct oll_json_writer w;
+    oll_strbuf_init(&json, OLLAMA_EMBED_BYTES_MAX);
+    oll_json_write_init(&w, &json);
+    oll_json_write_object_begin(&w);
+    oll_json_write_key(&w, "model");
+    oll_json_write_str(&w, e->fields.model);
+    oll_json_write_key(&w, "embeddings");
+    oll_json_write_array_begin(&w);
+    if (e->vectors.len > 0)
+        oll_json_write_raw(&w, e->vectors.data, e->vectors.len);
+    oll_json_write_array_end(&w);
+    if (e->n_inputs > 0) {
+        oll_json_write_key(&w, "total_duration");
+        oll_json_write_uint(&w, oll_clock_ns() - e->req->start_ns);
+        oll_json_write_key(&w, "load_duration");
+        oll_json_write_uint(&w, e->generation.loaded_ns - e->req->start_ns);
+    }
+    if (n_prompt) {
+        oll_json_write_key(&w, "prompt_eval_count");
+        oll_json_write_uint(&w, n_prompt);
+    }
+    oll_json_write_object_end(&w);
+    if (e->vectors.status != OLL_OK)
+        json.status = e->vectors.status;
+    ollama_send(e->req, &json);
+    oll_strbuf_free(&json);
+}
+
+static const struct ollama_embed_dialect native = {
+    .fail = ollama_error, .vector = native_vector, .reply = native_reply};
+
+void ollama_embed(struct http_request *req)
+{
+    struct ollama_embed_call *e = oll_arena_alloc(req->arena, 1, sizeof *e);
+    const struct oll_json *root;
+    struct oll_error err = {0};
+    if (!e) {
+        ollama_error(req, 500, "out of memory");
+        return;
+    }
+    *e = (struct ollama_embed_call){
+        .dialect = &native, .req = req, .app = req->app, .fields = {.model = "", .truncate = true}};
+    oll_status status = decode_body(req, "EmbedRequest", &root, &err);
+    if (status == OLL_OK)
+        status = decode_fields(root, members, "EmbedRequest.", &e->fields, &err);
+    if (status != OLL_OK)
+        ollama_error(req, 400, err.text);
+    else
+        ollama_embed_run(e);
 }

@@ -241,7 +241,7 @@ static const struct decode_field message_fields[] = {
     {NULL, DECODE_ANY, 0, NULL}};
 
 /* Roles are compared in lower case. */
-static const char *lower(struct oll_arena *arena, const char *role)
+const char *ollama_lower(struct oll_arena *arena, const char *role)
 {
     char *copy = oll_arena_strdup(arena, role);
     for (char *p = copy; p && *p; p++)
@@ -278,7 +278,7 @@ static oll_status read_message(struct oll_arena *arena, const struct oll_json *n
     OLL_TRY(decode_fields(node->type == OLL_JSON_OBJECT ? node : NULL, message_fields, prefix, &f,
                           err));
     OLL_TRY(ollama_check_images(f.images, prefix, &n_images, err));
-    *m = (struct oll_message){.role = lower(arena, f.role),
+    *m = (struct oll_message){.role = ollama_lower(arena, f.role),
                               .thinking = f.thinking,
                               .tool_name = f.tool_name,
                               .tool_call_id = f.tool_call_id};

@@ -31,6 +31,9 @@ oll_status ollama_check_images(const struct oll_json *images, const char *prefix
 const char *ollama_place_images(struct oll_arena *arena, const char *content, uint32_t n,
                                 uint32_t *next);
 
+/* A role in lower case; NULL when memory is short. */
+const char *ollama_lower(struct oll_arena *arena, const char *role);
+
 struct ollama_messages {
     struct oll_message *list;
     uint32_t n;

@@ -2,8 +2,11 @@
 
 #include "engine/base/strbuf.h"
 #include "server/access.h"
+#include "server/anthropic.h"
 #include "server/app.h"
 #include "server/ollama.h"
+#include "server/openai.h"
+#include "server/openai_responses.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -29,6 +32,14 @@ static const struct route routes[] = {
     {POST, "/api/generate", ollama_generate, false},
     {POST, "/api/chat", ollama_chat, false},
     {POST, "/api/embed", ollama_embed, false},
+    {POST, "/api/embeddings", ollama_embeddings, false},
+    {POST, "/v1/chat/completions", openai_chat, false},
+    {POST, "/v1/completions", openai_completions, false},
+    {POST, "/v1/embeddings", openai_embeddings, false},
+    {POST, "/v1/responses", openai_responses, false},
+    {POST, "/v1/messages", anthropic_messages, false},
+    {GET, "/v1/models", openai_models, false},
+    {GET, "/v1/models/:model", openai_model, false},
 };
 enum { N_ROUTES = sizeof routes / sizeof routes[0] };
 
