@@ -82,6 +82,10 @@ struct oll_gguf; /* an open model file */
  * beside it). */
 oll_status oll_gguf_open(const char *path, struct oll_gguf **out,
                          struct oll_error *err) OLL_MUST_USE;
+/* Opens a split model whose parts have other names (a store names files by their content); in
+ * order, from the first. */
+oll_status oll_gguf_open_parts(const char *const *paths, uint32_t n, struct oll_gguf **out,
+                               struct oll_error *err) OLL_MUST_USE;
 /* The same for bytes in memory, which must outlive the reader; `name` is for messages. Split models
  * are refused. */
 oll_status oll_gguf_open_memory(const void *data, uint64_t n_bytes, const char *name,
@@ -160,6 +164,13 @@ struct oll_gguf_writer;
 
 oll_status oll_gguf_writer_new(const char *path, struct oll_gguf_writer **out,
                                struct oll_error *err) OLL_MUST_USE;
+/* Where a writer's bytes go, in order, when it makes no file of its own. */
+struct oll_gguf_sink {
+    oll_status (*write)(void *user, const void *data, size_t n, struct oll_error *err);
+    void *user;
+};
+oll_status oll_gguf_writer_new_to(const struct oll_gguf_sink *sink, struct oll_gguf_writer **out,
+                                  struct oll_error *err) OLL_MUST_USE;
 void oll_gguf_writer_free(struct oll_gguf_writer *w); /* an unfinished file is removed */
 
 void oll_gguf_put_u32(struct oll_gguf_writer *w, const char *key, uint32_t v);

@@ -114,7 +114,7 @@ static oll_status open_from(const char *path, struct oll_gguf **out, char **firs
         status = gguf_split_position(&gguf->parts[0], &no, &count, err);
     if (status == OLL_OK && no > 0)
         status = gguf_split_path(path, no, count, 0, first_path, err);
-    else if (status == OLL_OK && (status = gguf_split_add_rest(gguf, err)) == OLL_OK)
+    else if (status == OLL_OK && (status = gguf_split_add_rest(gguf, NULL, err)) == OLL_OK)
         status = finish_open(gguf, err);
     if (status != OLL_OK || *first_path) {
         oll_gguf_close(gguf);
@@ -141,6 +141,32 @@ oll_status oll_gguf_open(const char *path, struct oll_gguf **out, struct oll_err
     return status;
 }
 
+oll_status oll_gguf_open_parts(const char *const *paths, uint32_t n, struct oll_gguf **out,
+                               struct oll_error *err)
+{
+    struct oll_gguf *gguf = NULL;
+    uint32_t no = 0, count = 0;
+    if (n == 0)
+        return OLL_FAIL(err, OLL_ERR_ARG, "a model of no parts");
+    OLL_TRY(gguf_new(&gguf, err));
+    oll_status status = gguf_add_file(gguf, paths[0], err);
+    if (status == OLL_OK)
+        status = gguf_split_position(&gguf->parts[0], &no, &count, err);
+    if (status == OLL_OK && (no != 0 || count != n))
+        status = OLL_FAIL(err, OLL_ERR_FORMAT, "%s: part %u of %u, expected part 1 of %u", paths[0],
+                          no + 1, count, n);
+    if (status == OLL_OK)
+        status = gguf_split_add_rest(gguf, paths, err);
+    if (status == OLL_OK)
+        status = finish_open(gguf, err);
+    if (status != OLL_OK) {
+        oll_gguf_close(gguf);
+        return status;
+    }
+    *out = gguf;
+    return OLL_OK;
+}
+
 oll_status oll_gguf_open_memory(const void *data, uint64_t n_bytes, const char *name,
                                 struct oll_gguf **out, struct oll_error *err)
 {
@@ -158,7 +184,7 @@ oll_status oll_gguf_open_memory(const void *data, uint64_t n_bytes, const char *
         OLL_TRY_DONE(OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
                               "%s: one of %u parts of a split model, which must be files", name,
                               count));
-    OLL_TRY_DONE(gguf_split_add_rest(gguf, err));
+    OLL_TRY_DONE(gguf_split_add_rest(gguf, NULL, err));
     status = finish_open(gguf, err);
 done:
     if (status == OLL_OK)

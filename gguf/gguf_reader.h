@@ -79,8 +79,10 @@ oll_status gguf_split_position(const struct gguf_part *part, uint32_t *no, uint3
  * own position. Freed by the caller. */
 oll_status gguf_split_path(const char *path, uint32_t own_no, uint32_t count, uint32_t no,
                            char **out, struct oll_error *err) OLL_MUST_USE;
-/* Adds the other parts to a reader that holds the first one. */
-oll_status gguf_split_add_rest(struct oll_gguf *gguf, struct oll_error *err) OLL_MUST_USE;
+/* Adds the other parts to a reader that holds the first one; `paths` [count] says where they are,
+ * NULL: beside it, under its name. */
+oll_status gguf_split_add_rest(struct oll_gguf *gguf, const char *const *paths,
+                               struct oll_error *err) OLL_MUST_USE;
 
 /* gguf_value.c */
 

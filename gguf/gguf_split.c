@@ -45,13 +45,14 @@ oll_status gguf_split_path(const char *path, uint32_t own_no, uint32_t count, ui
     return OLL_OK;
 }
 
-static oll_status add_part(struct oll_gguf *gguf, uint32_t count, uint32_t no,
+static oll_status add_part(struct oll_gguf *gguf, uint32_t count, uint32_t no, const char *given,
                            struct oll_error *err)
 {
     char *path = NULL;
     uint32_t file_no, file_count;
-    OLL_TRY(gguf_split_path(gguf->parts[0].path, 0, count, no, &path, err));
-    oll_status status = gguf_add_file(gguf, path, err);
+    if (!given)
+        OLL_TRY(gguf_split_path(gguf->parts[0].path, 0, count, no, &path, err));
+    oll_status status = gguf_add_file(gguf, given ? given : path, err);
     oll_free(path);
     if (status == OLL_ERR_NOT_FOUND)
         oll_error_prefix(err, "part %u of %u is missing", no + 1, count);
@@ -66,13 +67,14 @@ static oll_status add_part(struct oll_gguf *gguf, uint32_t count, uint32_t no,
     return OLL_OK;
 }
 
-oll_status gguf_split_add_rest(struct oll_gguf *gguf, struct oll_error *err)
+oll_status gguf_split_add_rest(struct oll_gguf *gguf, const char *const *paths,
+                               struct oll_error *err)
 {
     uint32_t no, count;
     uint64_t n_tensors;
     OLL_TRY(gguf_split_position(&gguf->parts[0], &no, &count, err));
     for (uint32_t i = 1; i < count; i++)
-        OLL_TRY(add_part(gguf, count, i, err));
+        OLL_TRY(add_part(gguf, count, i, paths ? paths[i] : NULL, err));
     const oll_status status =
         gguf_part_u64(&gguf->parts[0], "split.tensors.count", &n_tensors, err);
     if (status == OLL_ERR_NOT_FOUND)

@@ -26,8 +26,9 @@ struct writer_tensor {
 };
 
 struct oll_gguf_writer {
-    char *path, *temp_path; /* temp_path is NULL when there is no file to remove */
-    FILE *file;
+    char *path, *temp_path;    /* temp_path is NULL when there is no file to remove */
+    FILE *file;                /* NULL with a sink */
+    struct oll_gguf_sink sink; /* `write` is NULL without one */
     uint64_t alignment;
     struct oll_strbuf kvs, infos; /* encoded pairs and tensor infos */
     struct oll_gguf_str *keys;    /* [n_keys] owned copies, for the check of duplicates */
@@ -99,7 +100,11 @@ static void create_temp(struct oll_gguf_writer *w)
 
 static void write_bytes(struct oll_gguf_writer *w, const void *data, size_t n)
 {
-    if (w->error.status == OLL_OK && n > 0 && fwrite(data, 1, n, w->file) != n)
+    if (w->error.status != OLL_OK || n == 0)
+        return;
+    if (w->sink.write)
+        (void)w->sink.write(w->sink.user, data, n, &w->error);
+    else if (fwrite(data, 1, n, w->file) != n)
         fail_errno(w, "write");
 }
 
@@ -110,8 +115,8 @@ static void write_zeros(struct oll_gguf_writer *w, uint64_t n)
         write_bytes(w, zeros, n < sizeof zeros ? (size_t)n : sizeof zeros);
 }
 
-oll_status oll_gguf_writer_new(const char *path, struct oll_gguf_writer **out,
-                               struct oll_error *err)
+static oll_status writer_new(const char *path, const struct oll_gguf_sink *sink,
+                             struct oll_gguf_writer **out, struct oll_error *err)
 {
     struct oll_gguf_writer *w = oll_calloc(1, sizeof *w);
     if (!w)
@@ -120,16 +125,30 @@ oll_status oll_gguf_writer_new(const char *path, struct oll_gguf_writer **out,
     oll_strbuf_init(&w->kvs, HEADER_MAX_BYTES);
     oll_strbuf_init(&w->infos, HEADER_MAX_BYTES);
     w->path = oll_strdup(path);
-    if (w->path)
-        create_temp(w);
-    else
+    if (!w->path)
         oll_error_set(&w->error, OLL_ERR_MEMORY, "%s: out of memory", path);
+    else if (sink)
+        w->sink = *sink;
+    else
+        create_temp(w);
     const oll_status status = report(w, err);
     if (status != OLL_OK)
         oll_gguf_writer_free(w);
     else
         *out = w;
     return status;
+}
+
+oll_status oll_gguf_writer_new(const char *path, struct oll_gguf_writer **out,
+                               struct oll_error *err)
+{
+    return writer_new(path, NULL, out, err);
+}
+
+oll_status oll_gguf_writer_new_to(const struct oll_gguf_sink *sink, struct oll_gguf_writer **out,
+                                  struct oll_error *err)
+{
+    return writer_new("new model", sink, out, err);
 }
 
 void oll_gguf_writer_free(struct oll_gguf_writer *w)
@@ -477,6 +496,8 @@ oll_status oll_gguf_writer_finish(struct oll_gguf_writer *w, struct oll_error *e
     if (!w->has_header || w->i_tensor < w->n_tensors)
         fail(w, OLL_ERR_ARG, "finished with data of %u of %u tensors", w->i_tensor, w->n_tensors);
     OLL_TRY(report(w, err));
+    if (w->sink.write)
+        return OLL_OK;
     if (fflush(w->file) != 0 || fsync(fileno(w->file)) != 0)
         fail_errno(w, "write");
     if (fclose(w->file) != 0)

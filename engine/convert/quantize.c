@@ -15,7 +15,7 @@ enum {
 };
 
 /* general.file_type of each target. */
-static const uint32_t file_types[] = {0, 1, 32, 7, 14, 15};
+static const uint32_t file_types[] = {0, 1, 32, 7, 14, 15, 0};
 
 /* What one model needs while it is written. */
 struct job {
@@ -52,15 +52,16 @@ static bool key_begins(const struct oll_gguf_kv *kv, const char *start)
  * or at the end. What told the parts of a split model apart is gone. */
 static void put_metadata(struct job *job)
 {
-    const bool quantised = job->options->target >= OLL_TARGET_Q8_0;
+    const bool keeps = job->options->target == OLL_TARGET_KEEP;
+    const bool quantised = !keeps && job->options->target >= OLL_TARGET_Q8_0;
     const uint32_t file_type = file_types[job->options->target];
-    bool has_type = false, has_version = false;
+    bool has_type = keeps, has_version = false;
     for (uint64_t i = 0; i < oll_gguf_n_kv(job->in); i++) {
         const struct oll_gguf_kv *kv = oll_gguf_kv_at(job->in, i);
-        if (is_key(kv, "general.file_type")) {
+        if (is_key(kv, "general.file_type") && !keeps) {
             oll_gguf_put_u32(job->out, "general.file_type", file_type);
             has_type = true;
-        } else if (is_key(kv, "general.quantization_version")) {
+        } else if (is_key(kv, "general.quantization_version") && !keeps) {
             oll_gguf_put_u32(job->out, "general.quantization_version", 2);
             has_version = true;
         } else if (!key_begins(kv, "split.") && !is_key(kv, "general.alignment")) {
@@ -204,14 +205,16 @@ static oll_status write_tensors(struct job *job, struct oll_error *err)
     return OLL_OK;
 }
 
-oll_status oll_quantize_file(const char *source, const char *path,
-                             const struct oll_quantize_options *options, struct oll_error *err)
+oll_status oll_quantize_model(const char *const *paths, uint32_t n_parts,
+                              const struct oll_gguf_sink *sink,
+                              const struct oll_quantize_options *options, struct oll_error *err)
 {
     struct job job = {.options = options};
     oll_status status = OLL_OK;
     job.n_threads = options->n_threads > 0 ? options->n_threads : convert_thread_count();
-    OLL_TRY_DONE(oll_gguf_open(source, &job.in, err));
-    OLL_TRY_DONE(oll_gguf_writer_new(path, &job.out, err));
+    OLL_TRY_DONE(n_parts == 1 ? oll_gguf_open(paths[0], &job.in, err)
+                              : oll_gguf_open_parts(paths, n_parts, &job.in, err));
+    OLL_TRY_DONE(oll_gguf_writer_new_to(sink, &job.out, err));
     put_metadata(&job);
     OLL_TRY_DONE(plan_tensors(&job, err));
     OLL_TRY_DONE(oll_gguf_write_header(job.out, err));

@@ -10,6 +10,7 @@
 
 #include "engine/base/dtype.h"
 #include "engine/base/status.h"
+#include "gguf/gguf.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,7 +21,8 @@ enum oll_quantize_target {
     OLL_TARGET_BF16,
     OLL_TARGET_Q8_0,
     OLL_TARGET_Q4_K_S,
-    OLL_TARGET_Q4_K_M
+    OLL_TARGET_Q4_K_M,
+    OLL_TARGET_KEEP /* every tensor as it is: parts of a split model become one file */
 };
 
 /* By name in any case; "Q4_K" is Q4_K_M. OLL_ERR_UNSUPPORTED with the text for the client. */
@@ -54,10 +56,11 @@ struct oll_quantize_options {
     void *user;
 };
 
-/* Reads the model at `source` (all parts of a split one) and writes one file at `path`, which must
- * not exist yet or may be replaced. Nothing is left at `path` on failure. */
-oll_status oll_quantize_file(const char *source, const char *path,
-                             const struct oll_quantize_options *options,
-                             struct oll_error *err) OLL_MUST_USE;
+/* Reads a model (n_parts files, in order; 1: also a split model whose other parts lie beside) and
+ * writes one file to the sink. */
+oll_status oll_quantize_model(const char *const *paths, uint32_t n_parts,
+                              const struct oll_gguf_sink *sink,
+                              const struct oll_quantize_options *options,
+                              struct oll_error *err) OLL_MUST_USE;
 
 #endif

@@ -147,6 +147,7 @@ enum oll_dtype quantize_tensor_type(const struct quantize_plan *plan, const char
     if (stays(name, n_dims))
         return source;
     switch (plan->target) {
+    case OLL_TARGET_KEEP: return source;
     case OLL_TARGET_F32: return OLL_F32;
     case OLL_TARGET_F16: return OLL_F16;
     case OLL_TARGET_BF16: return OLL_BF16;

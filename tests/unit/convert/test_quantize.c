@@ -178,6 +178,22 @@ static bool same_files(const char *a, const char *b)
     return same;
 }
 
+static oll_status write_file(void *user, const void *data, size_t n, struct oll_error *err)
+{
+    return fwrite(data, 1, n, user) == n ? OLL_OK : OLL_FAIL(err, OLL_ERR_IO, "cannot write");
+}
+
+static oll_status quantize(const char *source, const char *path,
+                           const struct oll_quantize_options *o)
+{
+    FILE *f = fopen(path, "wb");
+    const struct oll_gguf_sink sink = {write_file, f};
+    OLL_ASSERT(f);
+    oll_status status = oll_quantize_model(&source, 1, &sink, o, NULL);
+    OLL_ASSERT(fclose(f) == 0);
+    return status;
+}
+
 TEST(a_file_is_quantised)
 {
     float *values = random_values();
@@ -186,9 +202,9 @@ TEST(a_file_is_quantised)
     struct oll_gguf *g = NULL;
     uint64_t n;
     write_source(source, values);
-    CHECK_OK(oll_quantize_file(source, in_folder("3.gguf"), &o, NULL));
+    CHECK_OK(quantize(source, in_folder("3.gguf"), &o));
     o.n_threads = 1;
-    CHECK_OK(oll_quantize_file(source, in_folder("1.gguf"), &o, NULL));
+    CHECK_OK(quantize(source, in_folder("1.gguf"), &o));
     CHECK(same_files(in_folder("1.gguf"), in_folder("3.gguf")));
     if (CHECK_OK(oll_gguf_open(in_folder("1.gguf"), &g, NULL))) {
         CHECK_OK(oll_gguf_u64(g, "general.file_type", &n, NULL));
@@ -204,6 +220,16 @@ TEST(a_file_is_quantised)
     oll_free(values);
 }
 
+TEST(parts_become_one_file)
+{
+    float *values = random_values();
+    struct oll_quantize_options o = {.target = OLL_TARGET_KEEP};
+    write_source(in_folder("source.gguf"), values);
+    CHECK_OK(quantize(in_folder("source.gguf"), in_folder("1.gguf"), &o));
+    CHECK(same_files(in_folder("source.gguf"), in_folder("1.gguf")));
+    oll_free(values);
+}
+
 /* Stops at the second report. */
 static bool stop_early(void *user, uint64_t done, uint64_t total)
 {
@@ -212,18 +238,15 @@ static bool stop_early(void *user, uint64_t done, uint64_t total)
     return ++*n < 2;
 }
 
-TEST(cancelling_leaves_nothing)
+TEST(cancelling_stops)
 {
     float *values = random_values();
     int n = 0;
     struct oll_quantize_options o = {.target = OLL_TARGET_Q8_0, .progress = stop_early, .user = &n};
     write_source(in_folder("source.gguf"), values);
-    CHECK_STATUS(oll_quantize_file(in_folder("source.gguf"), in_folder("c.gguf"), &o, NULL),
-                 OLL_ERR_CANCELED);
+    CHECK_STATUS(quantize(in_folder("source.gguf"), in_folder("c.gguf"), &o), OLL_ERR_CANCELED);
     CHECK_EQ(n, 2);
-    CHECK(access(in_folder("c.gguf"), F_OK) != 0);
-    CHECK_STATUS(oll_quantize_file(in_folder("none.gguf"), in_folder("c.gguf"), &o, NULL),
-                 OLL_ERR_NOT_FOUND);
+    CHECK_STATUS(quantize(in_folder("none.gguf"), in_folder("c.gguf"), &o), OLL_ERR_NOT_FOUND);
     oll_free(values);
 }
 
@@ -233,6 +256,7 @@ int main(int argc, char **argv)
     OLL_ASSERT(mkdtemp(folder));
     int rc = testing_main(argc, argv);
     unlink(in_folder("source.gguf"));
+    unlink(in_folder("c.gguf"));
     unlink(in_folder("1.gguf"));
     unlink(in_folder("3.gguf"));
     rmdir(folder);

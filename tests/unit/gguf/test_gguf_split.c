@@ -151,6 +151,35 @@ TEST(a_later_part_is_checked_like_the_first)
     remove_parts();
 }
 
+/* A store names files by their content: the caller knows which part is which. */
+TEST(parts_with_other_names_are_given_in_order)
+{
+    static const char *const order[][N_PARTS] = {{"0", "1", "2"}, {"0", "2", "1"}, {"1", "0", "2"}};
+    make_parts();
+    char given[N_PARTS][320];
+    for (uint32_t no = 0; no < N_PARTS; no++) {
+        snprintf(given[no], sizeof given[no], "%s/blob-%u", folder, no);
+        CHECK_EQ(rename(part_path(no), given[no]), 0);
+    }
+    for (int k = 0; k < 3; k++) {
+        const char *paths[N_PARTS];
+        struct oll_gguf *g = NULL;
+        for (int i = 0; i < N_PARTS; i++)
+            paths[i] = given[order[k][i][0] - '0'];
+        CHECK_STATUS(oll_gguf_open_parts(paths, N_PARTS, &g, NULL),
+                     k == 0 ? OLL_OK : OLL_ERR_FORMAT);
+        CHECK_EQ(g ? oll_gguf_n_tensors(g) : 0, k == 0 ? 3 : 0);
+        oll_gguf_close(g);
+    }
+    const char *first = given[0];
+    struct oll_gguf *g = NULL;
+    CHECK_STATUS(oll_gguf_open_parts(&first, 1, &g, NULL), OLL_ERR_FORMAT);
+    CHECK_STATUS(oll_gguf_open_parts(&first, 0, &g, NULL), OLL_ERR_ARG);
+    for (uint32_t no = 0; no < N_PARTS; no++)
+        CHECK_EQ(rename(given[no], part_path(no)), 0);
+    remove_parts();
+}
+
 TEST(a_name_of_another_form)
 {
     struct forge f;
