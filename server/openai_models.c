@@ -68,6 +68,7 @@ void openai_model(struct http_request *req)
     case OLL_ERR_ARG: openai_error(req, 400, err.text, OPENAI_NATIVE); return;
     case OLL_ERR_NOT_FOUND:
         oll_reference_short(&m->ref, m->short_name);
+        err = (struct oll_error){0};
         oll_error_set(&err, OLL_ERR_NOT_FOUND, "model '%s' not found", m->short_name);
         openai_error(req, 404, err.text, OPENAI_NATIVE);
         return;
