@@ -57,6 +57,10 @@ void models_free(struct models *models)
     oll_free(models);
 }
 
+const struct oll_store *models_store(const struct models *models) { return models->store; }
+
+struct oll_model_facts_cache *models_facts(const struct models *models) { return models->facts; }
+
 oll_status models_add_file(struct models *models, const char *name, const char *path,
                            struct oll_error *err)
 {
