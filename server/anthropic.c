@@ -373,7 +373,7 @@ void anthropic_messages(struct http_request *req)
         return;
     }
     c->fields = (struct ollama_fields)OLLAMA_FIELDS_DEFAULT;
-    oll_status status = decode_body(req, "MessagesRequest", &root, &err);
+    oll_status status = openai_decode_body(req, "MessagesRequest", &root, &err);
     if (status == OLL_OK)
         status = decode_fields(root, members, "MessagesRequest.", &fields, &err);
     if (status == OLL_OK)

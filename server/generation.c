@@ -21,7 +21,6 @@ oll_status generation_load(struct generation *g, struct http_request *req,
     struct schedule_want want = {
         .path = model->path,
         .name = model->short_name,
-        .chat_template = model->stored.template_text,
         .n_ctx_train = model->facts.context_length,
         .num_ctx = options->num_ctx,
         .num_batch = options->num_batch,

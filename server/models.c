@@ -143,7 +143,7 @@ static oll_status fill_details(struct oll_arena *arena, struct served_model *m,
     m->family = c->family ? c->family : arch;
     m->families = c->families;
     m->n_families = c->n_families;
-    m->n_params = c->n_params ? c->n_params : count_text(arena, m->facts.n_params);
+    m->n_params = c->n_params && *c->n_params ? c->n_params : count_text(arena, m->facts.n_params);
     m->quantization = c->quantization ? c->quantization : "";
     m->parent = m->stored.model ? m->stored.model->from : "";
     if (!*m->quantization || strcmp(m->quantization, "unknown") == 0)

@@ -9,6 +9,7 @@
 void ollama_root(struct http_request *req);
 void ollama_version(struct http_request *req);
 void ollama_tags(struct http_request *req);
+void ollama_ps(struct http_request *req);
 void ollama_generate(struct http_request *req);
 void ollama_chat(struct http_request *req);
 void ollama_embed(struct http_request *req);

@@ -3,6 +3,7 @@
 #include "server/app.h"
 #include "server/models.h"
 #include "server/ollama.h"
+#include "server/ollama_details.h"
 #include "server/ollama_reply.h"
 
 enum { LIST_BYTES_MAX = 256 * 1024 * 1024 };
@@ -25,40 +26,6 @@ static void write_text(struct oll_json_writer *w, const char *key, const char *v
     oll_json_write_str(w, value);
 }
 
-static void write_count(struct oll_json_writer *w, const char *key, uint64_t v)
-{
-    if (v == 0)
-        return;
-    oll_json_write_key(w, key);
-    oll_json_write_uint(w, v);
-}
-
-static void write_details(struct oll_json_writer *w, const struct served_model *m)
-{
-    const struct oll_model_config *c = &m->stored.config;
-    oll_json_write_key(w, "details");
-    oll_json_write_object_begin(w);
-    write_text(w, "parent_model", m->parent);
-    write_text(w, "format", m->format);
-    write_text(w, "family", m->family);
-    oll_json_write_key(w, "families");
-    if (m->families) {
-        oll_json_write_array_begin(w);
-        for (uint32_t i = 0; i < m->n_families; i++)
-            oll_json_write_str(w, m->families[i]);
-        oll_json_write_array_end(w);
-    } else {
-        oll_json_write_null(w);
-    }
-    write_text(w, "parameter_size", m->n_params);
-    write_text(w, "quantization_level", m->quantization);
-    write_count(w, "context_length",
-                c->context_length ? c->context_length : m->facts.context_length);
-    write_count(w, "embedding_length",
-                c->embedding_length ? c->embedding_length : m->facts.embedding_length);
-    oll_json_write_object_end(w);
-}
-
 static void write_entry(struct oll_json_writer *w, const struct served_model *m)
 {
     const struct oll_model_config *c = &m->stored.config;
@@ -75,7 +42,7 @@ static void write_entry(struct oll_json_writer *w, const struct served_model *m)
     oll_json_write_key(w, "size");
     oll_json_write_uint(w, m->size_bytes);
     write_text(w, "digest", m->digest);
-    write_details(w, m);
+    ollama_write_details(w, m, true);
     if (m->capabilities) {
         oll_json_write_key(w, "capabilities");
         oll_json_write_array_begin(w);

@@ -347,7 +347,7 @@ void openai_chat(struct http_request *req)
         return;
     }
     c->fields = (struct ollama_fields)OLLAMA_FIELDS_DEFAULT;
-    oll_status status = decode_body(req, "ChatCompletionRequest", &root, &err);
+    oll_status status = openai_decode_body(req, "ChatCompletionRequest", &root, &err);
     if (status == OLL_OK)
         status = decode_fields(root, members, "ChatCompletionRequest.", &fields, &err);
     if (status == OLL_OK)

@@ -1,5 +1,6 @@
 #include "server/openai_common.h"
 
+#include "server/decode.h"
 #include "server/ollama_reply.h"
 
 #include <inttypes.h>
@@ -75,6 +76,14 @@ void openai_send(struct http_request *req, struct oll_strbuf *json)
         openai_error(req, 500, "the reply is larger than the server allows", OPENAI_NATIVE);
     else
         http_reply_send(req, 200, "application/json", json->data, json->len);
+}
+
+oll_status openai_decode_body(struct http_request *req, const char *type,
+                              const struct oll_json **root, struct oll_error *err)
+{
+    if (req->n_body == 0)
+        return OLL_FAIL(err, OLL_ERR_ARG, "EOF");
+    return decode_body(req, type, root, err);
 }
 
 void openai_write_usage(struct oll_json_writer *w, const struct oll_event *done)

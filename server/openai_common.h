@@ -15,6 +15,10 @@ void openai_fail(struct ollama_call *call, int status, const char *text, bool st
 /* A whole JSON reply with a line's end; 500 when the buffer has failed. */
 void openai_send(struct http_request *req, struct oll_strbuf *json);
 
+/* As decode_body, with the text that an empty body has on these routes. */
+oll_status openai_decode_body(struct http_request *req, const char *type,
+                              const struct oll_json **root, struct oll_error *err) OLL_MUST_USE;
+
 /* "usage": tokens of a reply; zeros for NULL. */
 void openai_write_usage(struct oll_json_writer *w, const struct oll_event *done);
 /* Seconds since 1970. */

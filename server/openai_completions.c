@@ -260,7 +260,7 @@ void openai_completions(struct http_request *req)
         openai_error(req, 500, "out of memory", OPENAI_MAPPING);
         return;
     }
-    oll_status status = decode_body(req, "CompletionRequest", &root, &err);
+    oll_status status = openai_decode_body(req, "CompletionRequest", &root, &err);
     if (status == OLL_OK)
         status = decode_fields(root, members, "CompletionRequest.", &fields, &err);
     if (status == OLL_OK)

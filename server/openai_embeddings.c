@@ -140,7 +140,7 @@ void openai_embeddings(struct http_request *req)
         openai_error(req, 500, "out of memory", OPENAI_MAPPING);
         return;
     }
-    oll_status status = decode_body(req, "EmbedRequest", &root, &err);
+    oll_status status = openai_decode_body(req, "EmbedRequest", &root, &err);
     if (status == OLL_OK)
         status = decode_fields(root, members, "EmbedRequest.", &fields, &err);
     if (status == OLL_OK)

@@ -418,7 +418,7 @@ void openai_responses(struct http_request *req)
     }
     c->fields = (struct ollama_fields)OLLAMA_FIELDS_DEFAULT;
     c->asked = (struct responses_fields){.model = "", .instructions = "", .truncation = ""};
-    oll_status status = decode_body(req, "ResponsesRequest", &root, &err);
+    oll_status status = openai_decode_body(req, "ResponsesRequest", &root, &err);
     if (status == OLL_OK)
         status = decode_fields(root, members, "ResponsesRequest.", &c->asked, &err);
     if (status == OLL_OK)

@@ -5,6 +5,7 @@
 #include "engine/base/mem.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -16,9 +17,9 @@ static const uint64_t ns_per_ms = 1000 * 1000;
 struct runner {
     struct runner *next;
     struct oll_engine *engine;
-    char *path, *name, *chat_template; /* chat_template may be NULL */
-    uint32_t n_ctx;                    /* as asked, within what the model was trained for */
-    int64_t num_batch, num_thread;     /* as asked */
+    char *path, *name;
+    uint32_t n_ctx;                /* as asked, within what the model was trained for */
+    int64_t num_batch, num_thread; /* as asked */
     int n_leases;
     bool doomed; /* to be unloaded when idle */
     int64_t keep_alive_ns;
@@ -53,7 +54,6 @@ static void unload(struct runner *runner)
     oll_engine_close(runner->engine);
     oll_free(runner->path);
     oll_free(runner->name);
-    oll_free(runner->chat_template);
     oll_free(runner);
 }
 
@@ -171,11 +171,6 @@ void schedule_free(struct schedule *s)
 
 /* ---- which model is it ---- */
 
-static bool same_text(const char *a, const char *b)
-{
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 /* Window that a request wants: its own, else the configured one, else the usual; never more than
  * the model was trained for. */
 static uint32_t wanted_ctx(const struct schedule *s, const struct schedule_want *want)
@@ -190,8 +185,7 @@ static uint32_t wanted_ctx(const struct schedule *s, const struct schedule_want 
  * a reload, except the window: there the usual one is meant. */
 static bool fits(const struct schedule *s, const struct runner *r, const struct schedule_want *want)
 {
-    return !r->doomed && same_text(r->chat_template, want->chat_template) &&
-           wanted_ctx(s, want) == r->n_ctx &&
+    return !r->doomed && wanted_ctx(s, want) == r->n_ctx &&
            (want->num_batch <= 0 || want->num_batch == r->num_batch) &&
            (want->num_thread <= 0 || want->num_thread == r->num_thread);
 }
@@ -231,17 +225,15 @@ static struct runner *new_runner(const struct schedule *s, const struct schedule
         return NULL;
     r->path = oll_strdup(want->path);
     r->name = oll_strdup(want->name);
-    r->chat_template = want->chat_template ? oll_strdup(want->chat_template) : NULL;
     r->n_ctx = wanted_ctx(s, want);
     r->num_batch = want->num_batch;
     r->num_thread = want->num_thread;
     r->keep_alive_ns = s->config.keep_alive_ns;
     r->expires_ns = UINT64_MAX;
-    if (r->path && r->name && (r->chat_template || !want->chat_template))
+    if (r->path && r->name)
         return r;
     oll_free(r->path);
     oll_free(r->name);
-    oll_free(r->chat_template);
     oll_free(r);
     return NULL;
 }
@@ -278,7 +270,6 @@ static oll_status open_engine(const struct schedule *s, struct runner *r, struct
         .n_threads =
             r->num_thread > 0 && r->num_thread < 4096 ? (int)r->num_thread : s->config.n_threads,
         .kv_dtype = s->config.kv_dtype,
-        .chat_template = r->chat_template,
     };
     return oll_engine_open(&params, &r->engine, detail);
 }
@@ -317,7 +308,6 @@ static oll_status load(struct schedule *s, const struct schedule_want *want, str
         fail_load(r->path, status, &detail, err);
         oll_free(r->path);
         oll_free(r->name);
-        oll_free(r->chat_template);
         oll_free(r);
         return status;
     }
@@ -452,4 +442,46 @@ void schedule_expire(struct schedule *s, const char *path)
         pthread_cond_broadcast(&s->changed);
     }
     pthread_mutex_unlock(&s->lock);
+}
+
+static int compare_life(const void *a, const void *b)
+{
+    const struct schedule_entry *x = a, *y = b;
+    return x->expires_in_ns != y->expires_in_ns ? (x->expires_in_ns < y->expires_in_ns ? 1 : -1)
+                                                : strcmp(x->name, y->name);
+}
+
+/* A busy model lives for its whole keep-alive time from now on. */
+static int64_t life_of(const struct runner *r, uint64_t now)
+{
+    if (r->doomed)
+        return 0;
+    if (r->n_leases == 0)
+        return r->expires_ns == UINT64_MAX ? SCHEDULE_FOREVER
+               : r->expires_ns > now       ? (int64_t)(r->expires_ns - now)
+                                           : 0;
+    return r->keep_alive_ns < 0 ? SCHEDULE_FOREVER : r->keep_alive_ns;
+}
+
+oll_status schedule_list(struct schedule *s, struct oll_arena *arena, struct schedule_entry **out,
+                         size_t *n, struct oll_error *err)
+{
+    const uint64_t now = oll_clock_ns();
+    *n = 0;
+    pthread_mutex_lock(&s->lock);
+    *out = oll_arena_alloc(arena, (size_t)s->n_runners + 1, sizeof **out);
+    for (struct runner *r = *out ? s->runners : NULL; r; r = r->next) {
+        const struct oll_model_info *info = oll_engine_info(r->engine);
+        (*out)[(*n)++] = (struct schedule_entry){
+            .name = oll_arena_strdup(arena, r->name),
+            .size_bytes = info->weights_bytes + info->kv_bytes + info->activation_bytes,
+            .n_ctx = info->n_ctx,
+            .expires_in_ns = life_of(r, now),
+        };
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (arena->status != OLL_OK)
+        return OLL_FAIL(err, arena->status, "out of memory for the list of loaded models");
+    qsort(*out, *n, sizeof **out, compare_life);
+    return OLL_OK;
 }

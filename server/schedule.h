@@ -8,6 +8,7 @@
 #ifndef OLL_SERVER_SCHEDULE_H
 #define OLL_SERVER_SCHEDULE_H
 
+#include "engine/base/arena.h"
 #include "engine/oll.h"
 
 #include <stdbool.h>
@@ -36,10 +37,9 @@ void schedule_free(struct schedule *schedule);
 /* How a model is wanted. Strings are copied. */
 struct schedule_want {
     const char *path;
-    const char *name;          /* for messages and lists */
-    const char *chat_template; /* NULL: the file's own */
-    uint64_t n_ctx_train;      /* what the model was trained for; 0: unknown */
-    int64_t num_ctx;           /* 0: not said */
+    const char *name;     /* for messages and lists */
+    uint64_t n_ctx_train; /* what the model was trained for; 0: unknown */
+    int64_t num_ctx;      /* 0: not said */
     int64_t num_batch;
     int64_t num_thread;
     bool set_keep_alive; /* the model takes `keep_alive_ns` from now on */
@@ -55,6 +55,18 @@ oll_status schedule_acquire(struct schedule *schedule, const struct schedule_wan
 /* Gives a lease back; NULL is accepted. */
 void schedule_release(struct lease *lease);
 struct oll_engine *schedule_engine(const struct lease *lease);
+
+/* A loaded model, as lists show it. */
+struct schedule_entry {
+    const char *name;    /* that loaded it */
+    uint64_t size_bytes; /* weights, KV cache and activations */
+    uint32_t n_ctx;
+    int64_t expires_in_ns; /* from now; SCHEDULE_FOREVER: never */
+};
+/* Loaded models, the longest-lived first; names lie in the arena. */
+oll_status schedule_list(struct schedule *schedule, struct oll_arena *arena,
+                         struct schedule_entry **out, size_t *n,
+                         struct oll_error *err) OLL_MUST_USE;
 
 /* Unloads a file's model as soon as nobody uses it. Unknown paths are ignored. */
 void schedule_expire(struct schedule *schedule, const char *path);
