@@ -29,7 +29,7 @@ static const struct oll_json *empty_object(void)
     return &empty;
 }
 
-static oll_status read_call(const struct oll_json *json, uint32_t place, struct chat_call *call,
+static oll_status read_call(const struct oll_json *json, struct chat_call *call,
                             struct oll_error *err)
 {
     if (json->type != OLL_JSON_OBJECT)
@@ -40,7 +40,7 @@ static oll_status read_call(const struct oll_json *json, uint32_t place, struct 
         return OLL_FAIL(err, OLL_ERR_ARG, "tool_calls[].function must be an object");
     OLL_TRY(read_str(function, "name", &call->name, err));
     const struct oll_json *index = oll_json_get(function, "index");
-    call->index = index && index->type == OLL_JSON_NUMBER && index->is_int ? index->i : place;
+    call->index = index && index->type == OLL_JSON_NUMBER && index->is_int ? index->i : 0;
     call->arguments = oll_json_get(function, "arguments");
     if (!call->arguments || call->arguments->type == OLL_JSON_NULL)
         call->arguments = empty_object();
@@ -61,7 +61,7 @@ static oll_status read_calls(struct oll_arena *arena, const struct oll_json *lis
         return OLL_FAIL(err, arena->status, "no memory for %zu tool calls", list->n);
     m->calls = calls;
     for (const struct oll_json *c = list->first; c; c = c->next) {
-        OLL_TRY(read_call(c, m->n_calls, &calls[m->n_calls], err));
+        OLL_TRY(read_call(c, &calls[m->n_calls], err));
         m->n_calls++;
     }
     return OLL_OK;

@@ -13,7 +13,7 @@
 
 struct chat_call {
     const char *id, *name;            /* never NULL, may be empty */
-    int64_t index;                    /* place among the calls of its message */
+    int64_t index;                    /* as the client sent it, else 0 */
     const struct oll_json *arguments; /* an object */
 };
 
