@@ -132,8 +132,8 @@ static void answer_rendered(struct oll_engine *e, struct request *r)
     struct oll_strbuf text;
     struct oll_error err = {0};
     struct oll_event event = {.kind = OLL_EVENT_TEXT}, done = {.kind = OLL_EVENT_DONE};
-    oll_strbuf_init(&text, CHAT_MAX_PROMPT_BYTES);
-    oll_status status = slot_render(&e->env, &r->ask, &text, &err);
+    oll_strbuf_init(&text, PROMPT_MAX_BYTES);
+    oll_status status = prompt_render(&e->prompt_env, r, &text, &err);
     if (status == OLL_OK) {
         event.text = oll_strbuf_take(&text, &event.n_text);
         if (!event.text || !engine_push(e, r, &event))
@@ -159,11 +159,11 @@ static void begin_request(struct oll_engine *e, struct request *r, bool canceled
     } else if (r->ask.render_only) {
         answer_rendered(e, r);
     } else {
-        struct slot_prompt prompt = {0};
-        oll_status status = slot_prompt_make(&prompt, &e->env, &r->ask, &err);
+        struct prompt prompt = {0};
+        oll_status status = prompt_make(&prompt, &e->prompt_env, r, &err);
         if (status == OLL_OK)
             status = slot_begin(choose_slot(e, &prompt.tokens), &e->env, r, &prompt, &err);
-        slot_prompt_free(&prompt);
+        prompt_free(&prompt);
         if (status != OLL_OK)
             engine_fail(e, r, status, &err);
     }
@@ -272,6 +272,28 @@ static oll_status open_contexts(struct oll_engine *e, const struct oll_engine_pa
     return alloc_arrays(e, n_slots, err);
 }
 
+/* Text of the token in a role; "" when there is none. */
+static const char *role_text(const struct oll_tokenizer *tok, enum oll_token_role role)
+{
+    const int32_t id = oll_tokenizer_role(tok, role);
+    size_t n;
+    const char *text = id == OLL_TOKEN_NONE ? NULL : oll_tokenizer_text(tok, id, &n);
+    return text ? text : "";
+}
+
+static void fill_prompt_env(struct oll_engine *e)
+{
+    e->prompt_env = (struct prompt_env){
+        .model = e->model,
+        .tok = e->env.tok,
+        .n_ctx = e->info.n_ctx,
+        .chat = {.family = e->info.architecture,
+                 .jinja = oll_model_chat_template(e->model),
+                 .bos = role_text(e->env.tok, OLL_ROLE_BOS),
+                 .eos = role_text(e->env.tok, OLL_ROLE_EOS)},
+    };
+}
+
 oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_engine **out,
                            struct oll_error *err)
 {
@@ -287,18 +309,11 @@ oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_en
                                             .n_threads = params->n_threads};
     OLL_TRY_DONE(oll_model_load(params->model_path, &model_params, &e->model, err));
     e->info = *oll_model_facts(e->model);
-    e->env.model = e->model;
     e->env.tok = oll_model_tokenizer(e->model);
     uint32_t n_tokens = (uint32_t)oll_tokenizer_n_tokens(e->env.tok);
     e->env.n_vocab = n_tokens < e->info.n_vocab ? n_tokens : e->info.n_vocab;
-    if (params->chat_template && !(e->chat_template = oll_strdup(params->chat_template))) {
-        status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the chat template");
-        goto done;
-    }
-    chat_template_read(&e->env.chat,
-                       e->chat_template ? e->chat_template : oll_model_chat_template(e->model));
-    e->info.has_chat_template = e->env.chat.present;
     OLL_TRY_DONE(open_contexts(e, params, err));
+    fill_prompt_env(e);
     if (pthread_create(&e->thread, NULL, engine_thread, e) != 0) {
         status = OLL_FAIL(err, OLL_ERR_MEMORY, "cannot start the engine's thread");
         goto done;
@@ -335,7 +350,6 @@ void oll_engine_close(struct oll_engine *e)
     oll_context_free(e->env.ctx);
     oll_context_free(e->embed_ctx);
     oll_model_free(e->model);
-    oll_free(e->chat_template);
     pthread_cond_destroy(&e->work);
     pthread_mutex_destroy(&e->mutex);
     oll_free(e);
@@ -355,14 +369,6 @@ static oll_status check_ask(const struct oll_engine *e, const struct oll_request
     if (ask->format_json)
         return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
                         "structured output is not available in this version");
-    if (ask->tools_json)
-        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
-                        "tools are not available for this model in this version");
-    if (ask->suffix && ask->suffix[0])
-        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "this model does not support insert");
-    if (ask->template_text)
-        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
-                        "a template of the request is not available in this version");
     int32_t n_vocab = (int32_t)e->info.n_vocab;
     for (uint32_t i = 0; i < ask->n_tokens; i++)
         if (ask->tokens[i] < 0 || ask->tokens[i] >= n_vocab)

@@ -10,9 +10,9 @@
 
 struct oll_engine {
     struct oll_model *model;
-    char *chat_template; /* given at open, else NULL; env.chat points into it */
     struct oll_model_info info;
     struct slot_env env;
+    struct prompt_env prompt_env;
     struct oll_context *embed_ctx; /* made at the first use when the model also generates */
     struct oll_context_params context_params;
 

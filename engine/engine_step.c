@@ -105,14 +105,15 @@ static void step_build(struct oll_engine *e, struct step *step)
 
 static void deliver(struct oll_engine *e, struct slot *slot, float *logits)
 {
-    struct oll_event event, done;
+    struct oll_event done;
     struct oll_error err = {0};
     enum slot_outcome outcome;
     struct request *r = slot->request;
-    oll_status status = slot_sample(slot, &e->env, logits, &event, &done, &outcome, &err);
-    if (event.text && !engine_push(e, r, &event))
-        status = OLL_ERR_MEMORY;
-    oll_event_free(&event);
+    oll_status status = slot_sample(slot, &e->env, logits, &done, &outcome, &err);
+    for (uint32_t i = 0; i < slot->split.n_events; i++)
+        if (!engine_push(e, r, &slot->split.events[i]))
+            status = OLL_ERR_MEMORY;
+    split_clear(&slot->split);
     if (status != OLL_OK) {
         oll_event_free(&done);
         engine_end_slot(e, slot, status, &err);

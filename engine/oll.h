@@ -34,8 +34,6 @@ struct oll_engine_params {
     int n_threads;           /* 0: physical cores within quota and affinity */
     enum oll_dtype kv_dtype; /* OLL_F16 (default, also for 0 = OLL_F32 unless kv_f32), OLL_Q8_0 */
     bool kv_f32;             /* f32 cache, for tests */
-    /* Overrides of what the file says; NULL: the file's own. */
-    const char *chat_template;
 };
 
 /* Static facts of a loaded model; strings belong to the engine. */
@@ -132,8 +130,12 @@ struct oll_request {
     uint32_t dimensions; /* 0: all; else cut to the first ones, then normalised again */
 
     /* all */
-    const char *template_text; /* overrides the model's template, NULL: none */
-    const char *format_json;   /* "\"json\"" or a schema; NULL: free text */
+    /* How the model is prompted, beside what its file says (engine/chat/style.h); NULL: not said.
+     */
+    const char *template_text;     /* Go template of this request */
+    const char *model_template;    /* Go template that was stored with the model */
+    const char *renderer, *parser; /* built-in ones, by name */
+    const char *format_json;       /* "\"json\"" or a schema; NULL: free text */
     bool no_truncate;        /* an input that does not fit is OLL_ERR_LIMIT instead of being cut */
     bool no_shift;           /* a full window ends the reply instead of being shifted */
     bool want_context;       /* DONE carries the tokens of prompt and reply */

@@ -18,7 +18,11 @@ oll_status reply_init(struct reply *reply, const struct oll_tokenizer *tok, cons
     return OLL_OK;
 }
 
-void reply_free(struct reply *reply) { oll_strbuf_free(&reply->pending); }
+void reply_free(struct reply *reply)
+{
+    oll_strbuf_free(&reply->pending);
+    oll_tokens_free(&reply->shown);
+}
 
 /* Offset of the earliest stop string in the text, or SIZE_MAX. Text before `from` was searched
  * already. */
@@ -66,11 +70,20 @@ static void show(struct reply *reply, size_t n, struct oll_strbuf *out)
     oll_strbuf_drop(&reply->pending, n);
 }
 
+static bool is_shown(const struct reply *reply, int32_t token)
+{
+    for (size_t i = 0; i < reply->shown.n; i++)
+        if (reply->shown.ids[i] == token)
+            return true;
+    return false;
+}
+
 void reply_add(struct reply *reply, int32_t token, struct oll_strbuf *out)
 {
     if (reply->stopped)
         return;
     size_t searched = reply->pending.len;
+    reply->decoder.render_special = is_shown(reply, token);
     oll_stream_decoder_add(&reply->decoder, token, &reply->pending);
     size_t at = find_stop(reply, searched);
     if (at != SIZE_MAX) {

@@ -18,6 +18,7 @@ struct reply {
     uint32_t n_stop;
     struct oll_strbuf pending; /* decoded, not yet shown */
     bool stopped;              /* a stop string was found */
+    struct oll_tokens shown;   /* control tokens whose text is part of the reply */
 };
 
 /* Checks the stop strings: OLL_ERR_LIMIT names what is too many or too long. They are borrowed. */

@@ -66,6 +66,9 @@ static void copy_ask(struct oll_arena *arena, struct oll_request *to,
     to->inputs = copy_strings(arena, from->inputs, from->n_inputs);
     to->tokens = copy_bytes(arena, from->tokens, from->n_tokens, sizeof *from->tokens);
     to->template_text = copy_str(arena, from->template_text);
+    to->model_template = copy_str(arena, from->model_template);
+    to->renderer = copy_str(arena, from->renderer);
+    to->parser = copy_str(arena, from->parser);
     to->format_json = copy_str(arena, from->format_json);
 }
 

@@ -7,160 +7,6 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- prompt ---- */
-
-static oll_status render_messages(const struct slot_env *env, const struct oll_message *messages,
-                                  uint32_t n, struct oll_strbuf *out, struct oll_error *err)
-{
-    if (!env->chat.present) {
-        /* No template: the contents as they are, as for a base model. */
-        for (uint32_t i = 0; i < n; i++)
-            oll_strbuf_printf(out, "%s%s", i ? "\n\n" : "", messages[i].content);
-        return out->status == OLL_OK ? OLL_OK
-                                     : OLL_FAIL(err, out->status, "the prompt is too long");
-    }
-    return chat_render(&env->chat, messages, n, out, err);
-}
-
-oll_status slot_render(const struct slot_env *env, const struct oll_request *ask,
-                       struct oll_strbuf *out, struct oll_error *err)
-{
-    if (ask->kind == OLL_REQUEST_CHAT)
-        return render_messages(env, ask->messages, ask->n_messages, out, err);
-    const char *prompt = ask->prompt ? ask->prompt : "";
-    if (ask->raw) {
-        oll_strbuf_adds(out, prompt);
-        return out->status == OLL_OK ? OLL_OK
-                                     : OLL_FAIL(err, out->status, "the prompt is too long");
-    }
-    if (ask->n_context)
-        OLL_TRY(oll_tokenizer_decode(env->tok, ask->context, ask->n_context, true, out));
-    struct oll_message messages[2];
-    uint32_t n = 0;
-    if (ask->system && ask->system[0])
-        messages[n++] = (struct oll_message){.role = "system", .content = ask->system};
-    messages[n++] = (struct oll_message){.role = "user", .content = prompt};
-    return render_messages(env, messages, n, out, err);
-}
-
-static oll_status tokenize(const struct slot_env *env, const struct oll_strbuf *text,
-                           struct oll_tokens *out, struct oll_error *err)
-{
-    oll_status status = oll_tokenizer_encode(
-        env->tok, text->data, text->len, OLL_ENCODE_ADD_SPECIAL | OLL_ENCODE_PARSE_SPECIAL, out);
-    return status == OLL_OK ? OLL_OK : OLL_FAIL(err, status, "cannot tokenise the prompt");
-}
-
-/* The request without its first `drop` messages; system messages among them are kept, moved to the
- * front (into `kept`). */
-static void drop_messages(const struct oll_request *ask, uint32_t drop, struct oll_message *kept,
-                          struct oll_request *out)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < ask->n_messages; i++)
-        if (i >= drop || strcmp(ask->messages[i].role, "system") == 0)
-            kept[n++] = ask->messages[i];
-    *out = *ask;
-    out->messages = kept;
-    out->n_messages = n;
-}
-
-static oll_status render_tokens(const struct slot_env *env, const struct oll_request *ask,
-                                struct oll_strbuf *text, struct oll_tokens *out,
-                                struct oll_error *err)
-{
-    oll_strbuf_clear(text);
-    out->n = 0;
-    OLL_TRY(slot_render(env, ask, text, err));
-    return tokenize(env, text, out, err);
-}
-
-/* Chat: drops as few of the oldest messages as make the rendered prompt fit the window; the last
- * message always stays. The number is found by bisection, since each try renders and tokenises what
- * is left. */
-static oll_status render_fitting(const struct slot_env *env, const struct oll_request *ask,
-                                 uint32_t n_ctx, struct oll_tokens *out, bool *truncated,
-                                 struct oll_error *err)
-{
-    struct oll_strbuf text;
-    struct oll_request fitted;
-    struct oll_message *kept = NULL;
-    oll_status status;
-    oll_strbuf_init(&text, CHAT_MAX_PROMPT_BYTES);
-    OLL_TRY_DONE(render_tokens(env, ask, &text, out, err));
-    if (ask->kind != OLL_REQUEST_CHAT || ask->no_truncate || out->n <= n_ctx || ask->n_messages < 2)
-        goto done;
-    kept = oll_alloc(ask->n_messages, sizeof *kept);
-    if (!kept) {
-        status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for %u messages", ask->n_messages);
-        goto done;
-    }
-    *truncated = true;
-    /* Dropping `low` is too little; `high` is enough, or all that can go. */
-    uint32_t low = 0, high = ask->n_messages - 1;
-    while (high - low > 1) {
-        uint32_t middle = low + (high - low) / 2;
-        drop_messages(ask, middle, kept, &fitted);
-        OLL_TRY_DONE(render_tokens(env, &fitted, &text, out, err));
-        *(out->n <= n_ctx ? &high : &low) = middle;
-    }
-    drop_messages(ask, high, kept, &fitted);
-    status = render_tokens(env, &fitted, &text, out, err);
-done:
-    oll_strbuf_free(&text);
-    oll_free(kept);
-    return status;
-}
-
-/* Cuts a prompt that leaves no room for a reply: the first `keep` tokens and the tail remain
- * (rest-api 3.7). */
-static oll_status cut_prompt(struct slot_prompt *prompt, const struct oll_request *ask,
-                             uint32_t n_ctx, struct oll_error *err)
-{
-    struct oll_tokens *tokens = &prompt->tokens;
-    if (tokens->n < n_ctx)
-        return OLL_OK;
-    if (ask->no_truncate)
-        return OLL_FAIL(err, OLL_ERR_LIMIT,
-                        "the input length exceeds the context length: %zu tokens, the window is %u",
-                        tokens->n, n_ctx);
-    if (ask->no_shift)
-        return OLL_FAIL(err, OLL_ERR_LIMIT,
-                        "the prompt is longer than the context length currently available to the "
-                        "model; shorten the "
-                        "prompt, adjust the context length in settings, or use a model with a "
-                        "longer context length");
-    uint32_t keep = prompt->n_keep < n_ctx ? prompt->n_keep : n_ctx - 1;
-    uint32_t room = (n_ctx - keep) / 2 > 1 ? (n_ctx - keep) / 2 : 1;
-    uint32_t total = n_ctx - room > keep ? n_ctx - room : keep + 1, tail = total - keep;
-    memmove(tokens->ids + keep, tokens->ids + tokens->n - tail, tail * sizeof *tokens->ids);
-    tokens->n = total;
-    prompt->truncated = true;
-    return OLL_OK;
-}
-
-oll_status slot_prompt_make(struct slot_prompt *prompt, const struct slot_env *env,
-                            const struct oll_request *ask, struct oll_error *err)
-{
-    uint32_t n_ctx = oll_context_n_ctx(env->ctx), bos = oll_tokenizer_adds_bos(env->tok) ? 1 : 0;
-    *prompt = (struct slot_prompt){0};
-    OLL_TRY(render_fitting(env, ask, n_ctx, &prompt->tokens, &prompt->truncated, err));
-    size_t n = prompt->tokens.n;
-    if (n == 0)
-        return OLL_FAIL(err, OLL_ERR_ARG, "the prompt has no tokens");
-    uint32_t n_vocab = oll_model_facts(env->model)->n_vocab;
-    for (size_t i = 0; i < n; i++)
-        if ((uint32_t)prompt->tokens.ids[i] >= n_vocab)
-            return OLL_FAIL(err, OLL_ERR_ARG,
-                            "the prompt holds token %d, for which the model has no embedding",
-                            prompt->tokens.ids[i]);
-    int32_t keep = ask->options.num_keep;
-    prompt->n_keep = keep < 0 || (size_t)keep + bos > n ? (uint32_t)n : (uint32_t)keep + bos;
-    return cut_prompt(prompt, ask, n_ctx, err);
-}
-
-void slot_prompt_free(struct slot_prompt *prompt) { oll_tokens_free(&prompt->tokens); }
-
 /* ---- begin ---- */
 
 static oll_status new_sampler(struct slot *slot, const struct slot_env *env,
@@ -197,13 +43,16 @@ uint32_t slot_common_prefix(const struct slot *slot, const struct slot_env *env,
 }
 
 oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct request *r,
-                      struct slot_prompt *prompt, struct oll_error *err)
+                      struct prompt *prompt, struct oll_error *err)
 {
     const struct oll_request *ask = &r->ask;
     struct oll_tokens *tokens = &prompt->tokens;
     oll_status status = OLL_OK;
     uint32_t n_ctx = oll_context_n_ctx(env->ctx);
     OLL_TRY_DONE(reply_init(&slot->reply, env->tok, ask->options.stop, ask->options.n_stop, err));
+    slot->reply.shown = prompt->shown;
+    prompt->shown = (struct oll_tokens){0};
+    OLL_TRY_DONE(split_init(&slot->split, prompt->has_parser ? &prompt->parser : NULL, err));
     OLL_TRY_DONE(new_sampler(slot, env, &ask->options, err));
     for (size_t i = 0; i < tokens->n; i++)
         oll_sampler_accept(slot->sampler, tokens->ids[i]);
@@ -333,22 +182,28 @@ static void forget_last_logprob(struct slot *slot)
     oll_event_free(&holder);
 }
 
-static oll_status take_text(struct slot *slot, struct oll_strbuf *text, struct oll_event *event,
+/* Hands the new text on; entries of log probabilities go with the first event, or alone while a
+ * parser withholds text. */
+static oll_status take_text(struct slot *slot, const struct oll_strbuf *text, bool ends,
                             struct oll_error *err)
 {
-    *event = (struct oll_event){.kind = OLL_EVENT_TEXT};
+    struct split *split = &slot->split;
     oll_status status = text->status != OLL_OK ? text->status : slot->reply.pending.status;
     if (status != OLL_OK)
         return OLL_FAIL(err, status, "out of memory for the reply");
-    if (text->len > 0 || slot->n_logprobs > 0) {
-        event->text = oll_strbuf_take(text, &event->n_text);
-        event->logprobs = slot->logprobs;
-        event->n_logprobs = slot->n_logprobs;
-        slot->logprobs = NULL;
-        slot->n_logprobs = slot->cap_logprobs = 0;
-        if (!event->text)
-            return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the reply");
-    }
+    OLL_TRY(split_text(split, text->data, text->len, err));
+    if (ends)
+        OLL_TRY(split_finish(split, err));
+    if (slot->n_logprobs == 0)
+        return OLL_OK;
+    struct oll_event *first =
+        split->n_events ? &split->events[0] : split_add(split, OLL_EVENT_TEXT);
+    if (!first)
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the reply");
+    first->logprobs = slot->logprobs;
+    first->n_logprobs = slot->n_logprobs;
+    slot->logprobs = NULL;
+    slot->n_logprobs = slot->cap_logprobs = 0;
     return OLL_OK;
 }
 
@@ -419,15 +274,14 @@ static oll_status add_token(struct slot *slot, const struct slot_env *env, int32
 }
 
 oll_status slot_sample(struct slot *slot, const struct slot_env *env, float *logits,
-                       struct oll_event *event, struct oll_event *done, enum slot_outcome *outcome,
-                       struct oll_error *err)
+                       struct oll_event *done, enum slot_outcome *outcome, struct oll_error *err)
 {
     struct oll_strbuf text;
     int32_t token = OLL_SAMPLER_NO_TOKEN;
     bool ends = false;
     enum oll_done_reason reason = OLL_DONE_STOP;
     oll_status status;
-    *event = *done = (struct oll_event){0};
+    *done = (struct oll_event){0};
     *outcome = SLOT_CONTINUES;
     oll_strbuf_init(&text, REPLY_MAX_PENDING);
     OLL_TRY_DONE(choose(slot, env, logits, &token, err));
@@ -444,7 +298,7 @@ oll_status slot_sample(struct slot *slot, const struct slot_env *env, float *log
         *outcome = SLOT_DONE;
         OLL_TRY_DONE(finish(slot, reason, done, err));
     }
-    status = take_text(slot, &text, event, err);
+    status = take_text(slot, &text, ends, err);
 done:
     oll_strbuf_free(&text);
     return status;
@@ -461,6 +315,7 @@ void slot_end(struct slot *slot, uint64_t now)
     oll_sampler_free(slot->sampler);
     slot->sampler = NULL;
     reply_free(&slot->reply);
+    split_free(&slot->split);
     oll_tokens_free(&slot->history);
     slot->request = NULL;
     slot->idle_since = now;

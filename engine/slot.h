@@ -11,19 +11,18 @@
 #ifndef OLL_ENGINE_SLOT_H
 #define OLL_ENGINE_SLOT_H
 
-#include "engine/chat.h"
 #include "engine/eval.h"
+#include "engine/prompt.h"
 #include "engine/reply.h"
 #include "engine/request.h"
+#include "engine/split.h"
 #include "sampler/sampler.h"
 
 /* What all slots of an engine share. */
 struct slot_env {
-    struct oll_model *model;
     const struct oll_tokenizer *tok;
     struct oll_context *ctx;
     uint32_t n_vocab; /* tokens that may be sampled */
-    struct chat_template chat;
 };
 
 struct slot {
@@ -34,6 +33,7 @@ struct slot {
 
     struct oll_sampler *sampler;
     struct reply reply;
+    struct split split;          /* events on their way to the caller */
     uint32_t n_prompt, n_cached; /* tokens of the prompt, of them found in the cache */
     uint32_t n_reply, max_reply;
     uint32_t n_keep;
@@ -46,39 +46,24 @@ struct slot {
     struct oll_tokens history; /* prompt and reply for the `context` of the final event */
 };
 
-/* The prompt of a request: rendered, tokenised, and cut to the window. */
-struct slot_prompt {
-    struct oll_tokens tokens;
-    uint32_t n_keep; /* leading tokens that stay when the window is shifted */
-    bool truncated;
-};
-oll_status slot_prompt_make(struct slot_prompt *prompt, const struct slot_env *env,
-                            const struct oll_request *ask, struct oll_error *err) OLL_MUST_USE;
-void slot_prompt_free(struct slot_prompt *prompt);
-
 /* Takes over an idle slot; the prompt's tokens move into it. On failure the slot is idle and its
  * sequence is kept. */
 oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct request *r,
-                      struct slot_prompt *prompt, struct oll_error *err) OLL_MUST_USE;
+                      struct prompt *prompt, struct oll_error *err) OLL_MUST_USE;
 /* Length of the prefix that `tokens` has in common with what the slot's sequence holds. */
 uint32_t slot_common_prefix(const struct slot *slot, const struct slot_env *env,
                             const struct oll_tokens *tokens);
 
 enum slot_outcome { SLOT_CONTINUES, SLOT_DONE };
 
-/* Samples from the logits of the slot's last token. Fills *event (kind TEXT) with what may be
- * shown, possibly nothing (text NULL); when it returns SLOT_DONE, *done is the final event and the
- * slot is idle again. */
+/* Samples from the logits of the slot's last token. What may be shown is added to slot->split; when
+ * the outcome is SLOT_DONE, *done is the final event. */
 oll_status slot_sample(struct slot *slot, const struct slot_env *env, float *logits,
-                       struct oll_event *event, struct oll_event *done, enum slot_outcome *outcome,
+                       struct oll_event *done, enum slot_outcome *outcome,
                        struct oll_error *err) OLL_MUST_USE;
 
 /* Lets go of the request; the sequence stays for reuse. */
 void slot_end(struct slot *slot, uint64_t now);
 void slot_free(struct slot *slot);
-
-/* Prompt text of a request, for render_only and for slot_begin. */
-oll_status slot_render(const struct slot_env *env, const struct oll_request *ask,
-                       struct oll_strbuf *out, struct oll_error *err) OLL_MUST_USE;
 
 #endif

@@ -114,7 +114,11 @@ bool ollama_call_fill(struct ollama_call *call, struct oll_request *ask)
 {
     const struct ollama_fields *f = call->fields;
     struct oll_error err = {0};
+    const struct oll_stored_model *stored = &call->model->stored;
     ask->options = call->options.sampling;
+    ask->model_template = stored->template_text;
+    ask->renderer = stored->config.renderer;
+    ask->parser = stored->config.parser;
     ask->think = call->think;
     ask->no_truncate = !f->truncate;
     ask->no_shift = !f->shift;

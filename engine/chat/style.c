@@ -1,0 +1,152 @@
+#include "engine/chat/style.h"
+
+#include <string.h>
+
+static bool given(const char *s) { return s && *s; }
+
+static oll_status take_go(struct chat_style *style, const char *text, struct oll_error *err)
+{
+    OLL_TRY(go_template_parse(text, strlen(text), &style->go, err));
+    const struct go_template_facts *facts = go_template_facts(style->go);
+    style->mode = CHAT_MODE_GO;
+    style->tag = facts->tool_call_tag;
+    if (*facts->thinking_open && *facts->thinking_close) {
+        style->think_open = facts->thinking_open;
+        style->think_close = facts->thinking_close;
+    }
+    return OLL_OK;
+}
+
+static void take_native(struct chat_style *style)
+{
+    const char *jinja = style->model->jinja;
+    const struct chat_parser_tags tags = chat_parser_tags_for_template(jinja);
+    style->mode = CHAT_MODE_NATIVE;
+    if (!style->parser)
+        style->parser = chat_parser_for_template(jinja);
+    style->tag = tags.tag;
+    if (tags.think_open && tags.think_close) {
+        style->think_open = tags.think_open;
+        style->think_close = tags.think_close;
+    }
+}
+
+oll_status chat_style_choose(const struct chat_model *model, const struct chat_source *source,
+                             struct chat_style *out, struct oll_error *err)
+{
+    *out = (struct chat_style){.mode = CHAT_MODE_PLAIN, .model = model};
+    if (given(source->parser) && chat_parser_find(source->parser))
+        out->parser = source->parser;
+    if (given(source->request_template))
+        return take_go(out, source->request_template, err);
+    if (given(source->model_template))
+        return take_go(out, source->model_template, err);
+    if (given(model->jinja))
+        take_native(out);
+    return OLL_OK;
+}
+
+void chat_style_free(struct chat_style *style)
+{
+    go_template_free(style->go);
+    *style = (struct chat_style){0};
+}
+
+static oll_status render_go(const struct chat_style *style,
+                            const struct chat_conversation *conversation, const char *suffix,
+                            struct oll_strbuf *out, struct oll_error *err)
+{
+    const uint32_t n = conversation->n_messages;
+    struct go_template_input input = {.conversation = conversation, .think = conversation->think};
+    if (given(suffix)) {
+        input.conversation = NULL;
+        input.prompt = n ? conversation->messages[n - 1].content : "";
+        input.suffix = suffix;
+    }
+    return go_template_render(style->go, &input, out, err);
+}
+
+/* ---- ChatML, recognised in a Jinja template ---- */
+
+/* The system text that a template adds by itself: a literal behind the opening tag. */
+static const char *default_system(const char *jinja, size_t *n)
+{
+    static const char opening[] = "<|im_start|>system\n", closing[] = "<|im_end|>";
+    for (const char *at = strstr(jinja, opening); at; at = strstr(at + 1, opening)) {
+        const char *begin = at + strlen(opening), *end = strstr(begin, closing);
+        *n = end ? (size_t)(end - begin) : 0;
+        if (*n > 0 && !memchr(begin, '\'', *n) && !memchr(begin, '{', *n) &&
+            !memchr(begin, '"', *n))
+            return begin;
+    }
+    return NULL;
+}
+
+static oll_status render_chatml(const struct chat_style *style,
+                                const struct chat_conversation *conversation,
+                                struct oll_strbuf *out, struct oll_error *err)
+{
+    const char *jinja = style->model->jinja;
+    size_t n_system = 0;
+    const char *system = default_system(jinja, &n_system);
+    if (!strstr(jinja, "<|im_start|>") || !strstr(jinja, "<|im_end|>"))
+        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
+                        "the model's chat template is not of the ChatML shape, the only one "
+                        "supported so far: send a raw prompt instead");
+    if (system &&
+        (conversation->n_messages == 0 || strcmp(conversation->messages[0].role, "system") != 0))
+        oll_strbuf_printf(out, "<|im_start|>system\n%.*s<|im_end|>\n", (int)n_system, system);
+    for (uint32_t i = 0; i < conversation->n_messages; i++)
+        oll_strbuf_printf(out, "<|im_start|>%s\n%s<|im_end|>\n", conversation->messages[i].role,
+                          conversation->messages[i].content);
+    oll_strbuf_adds(out, "<|im_start|>assistant\n");
+    return OLL_OK;
+}
+
+oll_status chat_style_render(const struct chat_style *style, struct oll_arena *arena,
+                             const struct chat_conversation *conversation, const char *suffix,
+                             struct oll_strbuf *out, struct oll_error *err)
+{
+    (void)arena;
+    if (style->mode == CHAT_MODE_GO)
+        return render_go(style, conversation, suffix, out, err);
+    if (given(suffix))
+        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "this model does not support insert");
+    if (style->mode == CHAT_MODE_NATIVE)
+        return render_chatml(style, conversation, out, err);
+    for (uint32_t i = 0; i < conversation->n_messages; i++)
+        oll_strbuf_printf(out, "%s%s", i ? "\n\n" : "", conversation->messages[i].content);
+    return OLL_OK;
+}
+
+/* Whether a prompt ends, white space aside, with a text. */
+static bool ends_with(const char *prompt, const char *text)
+{
+    size_t n = strlen(prompt), k = strlen(text);
+    while (n > 0 && strchr(" \t\r\n", prompt[n - 1]))
+        n--;
+    return n >= k && memcmp(prompt + n - k, text, k) == 0;
+}
+
+bool chat_style_parser(const struct chat_style *style, const struct chat_conversation *conversation,
+                       const char *prompt, struct chat_parser_config *out)
+{
+    const bool thinks = style->think_open && conversation->think > OLL_THINK_OFF;
+    const struct chat_message *last =
+        conversation->n_messages ? &conversation->messages[conversation->n_messages - 1] : NULL;
+    if (!style->parser && !thinks && !(style->tag && conversation->tools))
+        return false;
+    *out = (struct chat_parser_config){.parser = style->parser,
+                                       .tag = style->tag,
+                                       .think_open = thinks ? style->think_open : NULL,
+                                       .think_close = thinks ? style->think_close : NULL,
+                                       .tools = conversation->tools,
+                                       .think = conversation->think};
+    out->starts_thinking = style->think_open && ends_with(prompt, style->think_open);
+    if (last) {
+        out->last_role = last->role;
+        out->last_content = last->content;
+        out->last_thinking = last->thinking;
+    }
+    return true;
+}

@@ -1,0 +1,59 @@
+/* Style: how one request's model is prompted, and what its reply is split by (templates-and-
+ * constraints 0 and 5.1).
+ *
+ * A model comes with up to four things: a built-in renderer and parser (named in its config), a Go
+ * template (a layer of its own in the store), a Jinja template (in its GGUF file). The style says
+ * which of them counts:
+ *   - a template that the request brings: that one, a Go template;
+ *   - a renderer: that one;
+ *   - a Go template, unless the Jinja template can do more of tools and thinking (`prefer`);
+ *   - the Jinja template ("native");
+ *   - nothing: the prompt as it is.
+ * Read-only after style_choose; any thread may render with its own arena. */
+#ifndef OLL_CHAT_STYLE_H
+#define OLL_CHAT_STYLE_H
+
+#include "engine/chat/go_template.h"
+#include "engine/chat/parser.h"
+
+/* What a loaded model says about its prompts. Strings are borrowed. */
+struct chat_model {
+    const char *family;    /* architecture of the file */
+    const char *jinja;     /* tokenizer.chat_template, NULL: none */
+    const char *bos, *eos; /* texts of these tokens, "" when there are none */
+};
+
+/* What the store or the request adds. NULL or "": not said. */
+struct chat_source {
+    const char *request_template, *model_template; /* Go */
+    const char *renderer, *parser;
+};
+
+enum chat_mode { CHAT_MODE_PLAIN, CHAT_MODE_GO, CHAT_MODE_RENDERER, CHAT_MODE_NATIVE };
+
+struct chat_style {
+    enum chat_mode mode;
+    const struct chat_model *model;
+    struct go_template *go;               /* CHAT_MODE_GO */
+    const char *parser;                   /* built-in parser, NULL: the generic way */
+    const char *tag;                      /* generic tool-call tag; NULL: none */
+    const char *think_open, *think_close; /* generic thinking tags; NULL: none */
+};
+
+/* OLL_ERR_FORMAT: a template cannot be read, with its error. */
+oll_status chat_style_choose(const struct chat_model *model, const struct chat_source *source,
+                             struct chat_style *out, struct oll_error *err) OLL_MUST_USE;
+void chat_style_free(struct chat_style *style);
+
+/* Appends the prompt of a conversation. `suffix` (NULL: none) asks for what stands between the last
+ * message's content and it. */
+oll_status chat_style_render(const struct chat_style *style, struct oll_arena *arena,
+                             const struct chat_conversation *conversation, const char *suffix,
+                             struct oll_strbuf *out, struct oll_error *err) OLL_MUST_USE;
+
+/* What splits the reply to a prompt of this text. False: nothing does, the text is content. Strings
+ * are borrowed from style and conversation. */
+bool chat_style_parser(const struct chat_style *style, const struct chat_conversation *conversation,
+                       const char *prompt, struct chat_parser_config *out);
+
+#endif
