@@ -10,6 +10,8 @@ void ollama_root(struct http_request *req);
 void ollama_version(struct http_request *req);
 void ollama_tags(struct http_request *req);
 void ollama_ps(struct http_request *req);
+void ollama_show(struct http_request *req);
+void ollama_create(struct http_request *req);
 void ollama_generate(struct http_request *req);
 void ollama_chat(struct http_request *req);
 void ollama_embed(struct http_request *req);

@@ -14,12 +14,13 @@ static void write_count(struct oll_json_writer *w, const char *key, uint64_t v)
     oll_json_write_uint(w, v);
 }
 
-void ollama_write_details(struct oll_json_writer *w, const struct served_model *m, bool listed)
+void ollama_write_details(struct oll_json_writer *w, const struct served_model *m,
+                          enum ollama_details which)
 {
     const struct oll_model_config *c = &m->stored.config;
     oll_json_write_key(w, "details");
     oll_json_write_object_begin(w);
-    write_text(w, "parent_model", listed ? m->parent : "");
+    write_text(w, "parent_model", which == OLLAMA_DETAILS_PS ? "" : m->parent);
     write_text(w, "format", m->format);
     write_text(w, "family", m->family);
     oll_json_write_key(w, "families");
@@ -33,7 +34,7 @@ void ollama_write_details(struct oll_json_writer *w, const struct served_model *
     }
     write_text(w, "parameter_size", m->n_params);
     write_text(w, "quantization_level", m->quantization);
-    if (listed) {
+    if (which == OLLAMA_DETAILS_LIST) {
         write_count(w, "context_length",
                     c->context_length ? c->context_length : m->facts.context_length);
         write_count(w, "embedding_length",

@@ -42,7 +42,7 @@ static void write_entry(struct oll_json_writer *w, const struct served_model *m)
     oll_json_write_key(w, "size");
     oll_json_write_uint(w, m->size_bytes);
     write_text(w, "digest", m->digest);
-    ollama_write_details(w, m, true);
+    ollama_write_details(w, m, OLLAMA_DETAILS_LIST);
     if (m->capabilities) {
         oll_json_write_key(w, "capabilities");
         oll_json_write_array_begin(w);

@@ -37,7 +37,7 @@ static void write_entry(struct oll_json_writer *w, const struct schedule_entry *
     oll_json_write_key(w, "size");
     oll_json_write_uint(w, e->size_bytes);
     write_text(w, "digest", m->digest);
-    ollama_write_details(w, m, false);
+    ollama_write_details(w, m, OLLAMA_DETAILS_PS);
     write_text(w, "expires_at", expires);
     oll_json_write_key(w, "size_vram");
     oll_json_write_uint(w, 0);

@@ -30,6 +30,8 @@ static const struct route routes[] = {
     {HEAD | GET, "/api/version", ollama_version, true},
     {HEAD | GET, "/api/tags", ollama_tags, false},
     {GET, "/api/ps", ollama_ps, false},
+    {POST, "/api/show", ollama_show, false},
+    {POST, "/api/create", ollama_create, false},
     {POST, "/api/generate", ollama_generate, false},
     {POST, "/api/chat", ollama_chat, false},
     {POST, "/api/embed", ollama_embed, false},
