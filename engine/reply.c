@@ -87,6 +87,7 @@ void reply_add(struct reply *reply, int32_t token, struct oll_strbuf *out)
     oll_stream_decoder_add(&reply->decoder, token, &reply->pending);
     size_t at = find_stop(reply, searched);
     if (at != SIZE_MAX) {
+        reply->n_cut = reply->pending.len - at;
         show(reply, at, out);
         oll_strbuf_clear(&reply->pending);
         reply->stopped = true;

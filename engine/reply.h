@@ -18,6 +18,7 @@ struct reply {
     uint32_t n_stop;
     struct oll_strbuf pending; /* decoded, not yet shown */
     bool stopped;              /* a stop string was found */
+    size_t n_cut;              /* decoded bytes that it and what follows it took */
     struct oll_tokens shown;   /* control tokens whose text is part of the reply */
 };
 

@@ -247,6 +247,23 @@ static oll_status finish(struct slot *slot, enum oll_done_reason reason, struct 
     return OLL_OK;
 }
 
+/* Tokens that lie wholly in a stop string are no part of the reply: neither of its context nor of
+ * its log probabilities. */
+static void forget_stop_string(struct slot *slot, const struct slot_env *env)
+{
+    const char *bytes;
+    size_t n, cut = slot->reply.n_cut;
+    for (size_t i = slot->tokens.n; i > slot->n_prompt; i--) {
+        oll_tokenizer_piece(env->tok, slot->tokens.ids[i - 1], true, &bytes, &n);
+        if (n == 0 || n > cut)
+            return;
+        cut -= n;
+        forget_last_logprob(slot);
+        if (slot->request->ask.want_context && slot->history.n > 0)
+            slot->history.n--;
+    }
+}
+
 /* Adds the token to the reply and tells whether the reply ends here. */
 static oll_status add_token(struct slot *slot, const struct slot_env *env, int32_t token,
                             struct oll_strbuf *text, bool *ends, enum oll_done_reason *reason)
@@ -263,8 +280,10 @@ static oll_status add_token(struct slot *slot, const struct slot_env *env, int32
     OLL_TRY(oll_tokens_add(&slot->tokens, token));
     if (ask->want_context)
         OLL_TRY(oll_tokens_add(&slot->history, token));
-    if (slot->reply.stopped)
+    if (slot->reply.stopped) {
+        forget_stop_string(slot, env);
         return OLL_OK;
+    }
     bool full = slot->tokens.n > oll_context_n_ctx(env->ctx);
     *reason = OLL_DONE_LENGTH;
     *ends = slot->n_reply >= slot->max_reply || (full && ask->no_shift);

@@ -261,8 +261,29 @@ static oll_status read_options(struct http_request *req, const struct message_fi
     return status != OLL_OK ? status : ended;
 }
 
+/* Bytes of an object as the client wrote it, which the estimate counts. */
+static uint64_t written_bytes(const struct http_request *req, const struct oll_json *object)
+{
+    size_t depth = 0, i = object->offset;
+    bool in_string = false;
+    for (; i < req->n_body; i++) {
+        const char c = req->body[i];
+        if (in_string) {
+            i += c == '\\';
+            in_string = c != '"';
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '{' || c == '[') {
+            depth++;
+        } else if ((c == '}' || c == ']') && --depth == 0) {
+            return i + 1 - object->offset;
+        }
+    }
+    return 0;
+}
+
 /* Tools as the native API has them. */
-static oll_status read_tools(struct oll_arena *arena, const struct oll_json *tools,
+static oll_status read_tools(const struct http_request *req, const struct oll_json *tools,
                              const char **out, uint64_t *bytes, struct oll_error *err)
 {
     struct oll_strbuf sb;
@@ -295,13 +316,11 @@ static oll_status read_tools(struct oll_arena *arena, const struct oll_json *too
         oll_json_write_key(&w, "description");
         oll_json_write_str(&w, description);
         *bytes += strlen(name) + strlen(description);
-        size_t before = sb.len;
         if (schema && schema->type == OLL_JSON_OBJECT) {
             oll_json_write_key(&w, "parameters");
-            before = sb.len;
             oll_json_write_node(&w, schema, false);
+            *bytes += written_bytes(req, schema);
         }
-        *bytes += sb.len - before;
         oll_json_write_object_end(&w);
         oll_json_write_object_end(&w);
     }
@@ -310,9 +329,9 @@ static oll_status read_tools(struct oll_arena *arena, const struct oll_json *too
         status =
             OLL_FAIL(err, OLL_ERR_LIMIT, "tools are longer than %d bytes", OLLAMA_SCHEMA_BYTES_MAX);
     if (status == OLL_OK)
-        status = oll_json_parse(arena, sb.data, sb.len, NULL, &native, err);
+        status = oll_json_parse(req->arena, sb.data, sb.len, NULL, &native, err);
     oll_strbuf_free(&sb);
-    return status == OLL_OK ? ollama_read_tools(arena, native, out, err) : status;
+    return status == OLL_OK ? ollama_read_tools(req->arena, native, out, err) : status;
 }
 
 /* thinking.type, and where that does not decide the effort. */
@@ -349,7 +368,7 @@ static oll_status map(struct anthropic_call *c, struct http_request *req,
     if (!f->messages || f->messages->n == 0)
         return OLL_FAIL(err, OLL_ERR_ARG, "messages is required");
     OLL_TRY(anthropic_read_messages(req->arena, f->system, f->messages, messages, &bytes, err));
-    OLL_TRY(read_tools(req->arena, f->tools, tools, &bytes, err));
+    OLL_TRY(read_tools(req, f->tools, tools, &bytes, err));
     OLL_TRY(read_options(req, f, &c->fields.options, err));
     c->fields.model = f->model;
     c->fields.stream = f->stream;

@@ -100,7 +100,7 @@ void responses_write_function_call(const struct responses_call *c, struct oll_js
                                    const struct oll_event *call, uint32_t i, bool completed)
 {
     char id[48];
-    snprintf(id, sizeof id, "fc_resp_%u_%u", c->id, i);
+    snprintf(id, sizeof id, "fc_%s%u_%u", c->fields.stream ? "" : "resp_", c->id, i);
     oll_json_write_object_begin(w);
     write_pair(w, "id", id);
     write_pair(w, "type", "function_call");

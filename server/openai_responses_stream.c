@@ -248,7 +248,7 @@ static void add_call(struct responses_call *c, struct oll_strbuf *out,
     char id[48];
     const char *arguments = event->text && *event->text ? event->text : "{}";
     close_item(c, out);
-    snprintf(id, sizeof id, "fc_resp_%u_%u", c->id, c->n_items);
+    snprintf(id, sizeof id, "fc_%u_%u", c->id, c->n_items);
     event_begin(&e, "response.output_item.added");
     oll_json_write_key(&e.w, "item");
     responses_write_function_call(c, &e.w, event, c->n_items, false);
