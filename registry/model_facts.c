@@ -21,14 +21,17 @@ struct oll_model_facts_cache {
     pthread_mutex_t lock;
     struct entry *entries; /* newest first */
     int n;
+    oll_template_facts_fn read_template;
 };
 
-oll_status oll_model_facts_cache_new(struct oll_model_facts_cache **out, struct oll_error *err)
+oll_status oll_model_facts_cache_new(oll_template_facts_fn read_template,
+                                     struct oll_model_facts_cache **out, struct oll_error *err)
 {
     struct oll_model_facts_cache *cache = oll_calloc(1, sizeof *cache);
     if (!cache)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the list of models");
     pthread_mutex_init(&cache->lock, NULL);
+    cache->read_template = read_template;
     *out = cache;
     return OLL_OK;
 }
@@ -69,18 +72,6 @@ static const char *file_type_name(uint64_t type)
     return names[type];
 }
 
-static bool str_has(struct oll_gguf_str s, const char *what)
-{
-    size_t n = strlen(what);
-    const char *p = s.data, *end = s.data + s.len;
-    while ((size_t)(end - p) >= n && (p = memchr(p, what[0], (size_t)(end - p) - n + 1))) {
-        if (memcmp(p, what, n) == 0)
-            return true;
-        p++;
-    }
-    return false;
-}
-
 /* An optional number of the architecture's own; 0 when absent or of another kind. */
 static uint64_t arch_u64(const struct oll_gguf *gguf, const char *arch, const char *key)
 {
@@ -97,7 +88,8 @@ static bool arch_has(const struct oll_gguf *gguf, const char *arch, const char *
     return oll_gguf_find(gguf, name) != NULL;
 }
 
-static void collect(const struct oll_gguf *gguf, struct oll_model_facts *f)
+static void collect(const struct oll_model_facts_cache *cache, const struct oll_gguf *gguf,
+                    struct oll_model_facts *f)
 {
     struct oll_gguf_str s;
     uint64_t type;
@@ -119,10 +111,11 @@ static void collect(const struct oll_gguf *gguf, struct oll_model_facts *f)
     f->audio = arch_has(gguf, f->architecture, "audio.block_count");
     if (oll_gguf_str(gguf, "tokenizer.chat_template", &s, NULL) == OLL_OK && s.len > 0) {
         f->has_template = true;
-        f->template_tools = str_has(s, "tools") || str_has(s, "tool_call");
-        f->template_thinking =
-            (str_has(s, "<think>") && str_has(s, "</think>")) ||
-            (str_has(s, "split('</think>')") && !str_has(s, "reasoning_content"));
+        /* Without memory for a copy the model is listed with fewer abilities. */
+        char *text = cache->read_template ? oll_strndup(s.data, (size_t)s.len) : NULL;
+        if (text)
+            cache->read_template(text, f);
+        oll_free(text);
     }
 }
 
@@ -200,7 +193,7 @@ oll_status oll_model_facts_read(struct oll_model_facts_cache *cache, const char 
                 : detail.text;
         return OLL_FAIL(err, status, "the model's file cannot be read: %s", text);
     }
-    collect(gguf, &facts);
+    collect(cache, gguf, &facts);
     oll_gguf_close(gguf);
     remember(cache, path, &st, &facts);
     *out = facts;

@@ -16,13 +16,19 @@ struct oll_model_facts {
     uint64_t context_length, embedding_length; /* 0: not said */
     bool pools;                                /* has a pooling type: an embedding model */
     bool vision, audio;
-    bool has_template;                      /* a chat template of its own */
-    bool template_tools, template_thinking; /* which mentions them */
+    bool has_template; /* a chat template of its own */
+    /* What that template can do, by whoever made the cache. */
+    bool template_tools, template_thinking, template_tool_round_trip;
 };
 
 struct oll_model_facts_cache;
 
-oll_status oll_model_facts_cache_new(struct oll_model_facts_cache **out,
+/* Fills the members template_* from the text of a chat template: this folder knows no templates. */
+typedef void (*oll_template_facts_fn)(const char *text, struct oll_model_facts *facts);
+
+/* `read_template` NULL: the members template_* stay false. */
+oll_status oll_model_facts_cache_new(oll_template_facts_fn read_template,
+                                     struct oll_model_facts_cache **out,
                                      struct oll_error *err) OLL_MUST_USE;
 void oll_model_facts_cache_free(struct oll_model_facts_cache *cache); /* NULL is accepted */
 

@@ -2,6 +2,8 @@
 
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
+#include "engine/chat/capabilities.h"
+#include "engine/chat/style.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,12 +28,20 @@ struct models {
     int n_files;
 };
 
+static void read_template(const char *text, struct oll_model_facts *facts)
+{
+    const struct chat_capabilities can = chat_capabilities_of_jinja(text);
+    facts->template_tools = can.tools;
+    facts->template_thinking = can.thinking;
+    facts->template_tool_round_trip = can.tool_round_trip;
+}
+
 oll_status models_new(const char *store_path, struct models **out, struct oll_error *err)
 {
     struct models *models = oll_calloc(1, sizeof *models);
     if (!models)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the list of models");
-    oll_status status = oll_model_facts_cache_new(&models->facts, err);
+    oll_status status = oll_model_facts_cache_new(read_template, &models->facts, err);
     if (status == OLL_OK && store_path)
         status = oll_store_new(store_path, &models->store, err);
     models->files = oll_calloc(FILES_MAX, sizeof *models->files);
@@ -79,19 +89,42 @@ oll_status models_add_file(struct models *models, const char *name, const char *
 
 /* ---- capabilities (rest-api 5.2) ---- */
 
-/* Whether a Go template uses a field in one of its actions. */
-static bool template_uses(const char *text, const char *field)
+static unsigned bits_of(const struct chat_capabilities *can)
 {
-    size_t n = strlen(field);
-    for (const char *open = text; open && (open = strstr(open, "{{"));) {
-        const char *close = strstr(open, "}}");
-        for (const char *p = open; (p = strstr(p, field)) && (!close || p < close); p += n)
-            if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_", p[n]) ||
-                !p[n])
-                return true;
-        open = close;
-    }
-    return false;
+    return (can->tools ? CAPABILITY_TOOLS : 0) | (can->insert ? CAPABILITY_INSERT : 0) |
+           (can->thinking ? CAPABILITY_THINKING : 0);
+}
+
+/* Abilities of the template that is in use. One that cannot be read has none. */
+static unsigned template_bits(const struct served_model *m)
+{
+    const struct oll_model_facts *f = &m->facts;
+    const struct chat_capabilities jinja = {.tools = f->template_tools,
+                                            .thinking = f->template_thinking,
+                                            .tool_round_trip = f->template_tool_round_trip};
+    const char *text = m->stored.template_text;
+    struct go_template *go = NULL;
+    if (!text)
+        return bits_of(&jinja);
+    if (go_template_parse(text, strlen(text), &go, NULL) != OLL_OK)
+        return 0;
+    const struct chat_capabilities can = chat_capabilities_of_go(go);
+    const struct chat_source source = {.model_template = text,
+                                       .renderer = m->stored.config.renderer,
+                                       .parser = m->stored.config.parser};
+    const bool native = f->has_template && chat_style_may_prefer(&source, m->family, go) &&
+                        chat_prefers_jinja(&jinja, &can);
+    go_template_free(go);
+    return bits_of(native ? &jinja : &can);
+}
+
+static unsigned parser_bits(const struct served_model *m)
+{
+    const char *name = m->stored.config.parser;
+    const struct chat_parser_facts *facts = name && *name ? chat_parser_find(name) : NULL;
+    return facts ? (facts->has_tools ? CAPABILITY_TOOLS : 0u) |
+                       (facts->has_thinking ? CAPABILITY_THINKING : 0u)
+                 : 0u;
 }
 
 static unsigned capabilities_of(const struct served_model *m)
@@ -107,15 +140,7 @@ static unsigned capabilities_of(const struct served_model *m)
         bits |= f->pools ? CAPABILITY_EMBEDDING : CAPABILITY_COMPLETION;
     bits |= (f->vision || m->stored.projector ? CAPABILITY_VISION : 0) |
             (f->audio ? CAPABILITY_AUDIO : 0);
-    const char *text = m->stored.template_text;
-    if (text) {
-        bits |= (template_uses(text, ".Tools") ? CAPABILITY_TOOLS : 0) |
-                (template_uses(text, ".Suffix") ? CAPABILITY_INSERT : 0) |
-                (template_uses(text, ".Thinking") ? CAPABILITY_THINKING : 0);
-    } else {
-        bits |= (f->template_tools ? CAPABILITY_TOOLS : 0) |
-                (f->template_thinking ? CAPABILITY_THINKING : 0);
-    }
+    bits |= template_bits(m) | parser_bits(m);
     if (strcasecmp(m->family, "gptoss") == 0 || strcasecmp(m->family, "gpt-oss") == 0)
         bits |= CAPABILITY_THINKING;
     return bits;

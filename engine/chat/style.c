@@ -1,8 +1,24 @@
 #include "engine/chat/style.h"
 
+#include "engine/chat/capabilities.h"
+
 #include <string.h>
+#include <strings.h>
 
 static bool given(const char *s) { return s && *s; }
+
+/* The format that gpt-oss was trained with: by its family and the turn markers in its template. */
+static bool is_harmony(const char *family, const struct go_template *go)
+{
+    return (strcasecmp(family, "gptoss") == 0 || strcasecmp(family, "gpt-oss") == 0) &&
+           go_template_facts(go)->is_harmony_text;
+}
+
+bool chat_style_may_prefer(const struct chat_source *source, const char *family,
+                           const struct go_template *go)
+{
+    return !given(source->renderer) && !given(source->parser) && !is_harmony(family, go);
+}
 
 static oll_status take_go(struct chat_style *style, const char *text, struct oll_error *err)
 {
@@ -25,10 +41,21 @@ static void take_native(struct chat_style *style)
     if (!style->parser)
         style->parser = chat_parser_for_template(jinja);
     style->tag = tags.tag;
+    style->think_open = style->think_close = NULL;
     if (tags.think_open && tags.think_close) {
         style->think_open = tags.think_open;
         style->think_close = tags.think_close;
     }
+}
+
+static bool prefers_native(const struct chat_style *style, const struct chat_source *source)
+{
+    const struct chat_model *model = style->model;
+    if (!given(model->jinja) || !chat_style_may_prefer(source, model->family, style->go))
+        return false;
+    const struct chat_capabilities jinja = chat_capabilities_of_jinja(model->jinja),
+                                   go = chat_capabilities_of_go(style->go);
+    return chat_prefers_jinja(&jinja, &go);
 }
 
 oll_status chat_style_choose(const struct chat_model *model, const struct chat_source *source,
@@ -39,10 +66,15 @@ oll_status chat_style_choose(const struct chat_model *model, const struct chat_s
         out->parser = source->parser;
     if (given(source->request_template))
         return take_go(out, source->request_template, err);
-    if (given(source->model_template))
-        return take_go(out, source->model_template, err);
-    if (given(model->jinja))
+    if (given(source->model_template)) {
+        OLL_TRY(take_go(out, source->model_template, err));
+        if (!given(out->parser) && is_harmony(model->family, out->go))
+            out->parser = "harmony";
+        if (prefers_native(out, source))
+            take_native(out);
+    } else if (given(model->jinja)) {
         take_native(out);
+    }
     return OLL_OK;
 }
 

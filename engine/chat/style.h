@@ -40,6 +40,11 @@ struct chat_style {
     const char *think_open, *think_close; /* generic thinking tags; NULL: none */
 };
 
+/* Whether a Go template that was stored with a model may give way to the file's Jinja template when
+ * that can do more (chat_prefers_jinja): nothing else speaks for the Go one. */
+bool chat_style_may_prefer(const struct chat_source *source, const char *family,
+                           const struct go_template *go);
+
 /* OLL_ERR_FORMAT: a template cannot be read, with its error. */
 oll_status chat_style_choose(const struct chat_model *model, const struct chat_source *source,
                              struct chat_style *out, struct oll_error *err) OLL_MUST_USE;
