@@ -144,7 +144,9 @@ static void make_store(struct fixture *f)
                "{\"role\":\"assistant\",\"content\":\"The Elbe.\"}]");
     make_model(f, "fim", "llama", true, "template", "{{ .Prompt }}<S>{{ .Suffix }}");
     make_model(f, "tl", "llama", true, "template", "{{ if .Tools }}{{ .Tools }}{{ end }}");
-    make_model(f, "th", "llama", true, "template", "<think>{{ .Thinking }}</think>");
+    make_model(f, "th", "llama", true, "template",
+               "{{ range .Messages }}{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}"
+               "{{ .Content }}{{ end }}");
     make_model(f, "emb", "bert", true, NULL, NULL);
     make_model(f, "cloud", "llama", false, NULL, NULL);
     put(f, "manifests/registry.ollama.ai/library/bad/latest", bad, sizeof bad - 1);
