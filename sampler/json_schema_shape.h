@@ -1,0 +1,180 @@
+/* What the files of the schema compiler share.
+ *
+ *     atom    one reason for a constraint: a place in the schema, a constant, or "not a conjunction"
+ *     conj    a conjunction of atoms, hash-consed: what one value must satisfy, still unread
+ *     shape   a conjunction read: per type what a value of that type must satisfy
+ *     shapes  alternatives (a disjunction) of shapes
+ *
+ * json_schema_read.c turns atoms into shapes, json_schema_shape.c computes with shapes,
+ * json_schema.c writes the grammar. Parts of arrays and objects stay conjunctions until they are
+ * needed, so recursion ends by itself.
+ *
+ * OLL_ERR_BUSY is the answer for an atom that is being read already. */
+#ifndef OLL_SAMPLER_JSON_SCHEMA_SHAPE_H
+#define OLL_SAMPLER_JSON_SCHEMA_SHAPE_H
+
+#include "engine/base/json.h"
+#include "sampler/grammar.h"
+#include "sampler/json_schema.h"
+
+enum { CONJ_ANY = 0, CONJ_NEVER = 1 };
+
+enum schema_types {
+    TYPE_NULL = 1,
+    TYPE_BOOL = 2,
+    TYPE_NUMBER = 4,
+    TYPE_STRING = 8,
+    TYPE_ARRAY = 16,
+    TYPE_OBJECT = 32,
+    TYPE_ALL = 63,
+    TYPE_SCALARS = TYPE_NULL | TYPE_BOOL | TYPE_NUMBER | TYPE_STRING
+};
+
+struct array_shape {
+    uint32_t min, max;
+    uint32_t *prefix, n_prefix; /* conjunctions */
+    uint32_t items;
+    uint32_t contains; /* conjunction, CONJ_ANY: no such wish */
+    uint32_t min_contains, max_contains;
+    bool unique;
+    bool hard; /* more than one contains: cannot be written as a grammar */
+};
+
+struct prop_shape {
+    const char *name;
+    size_t n;
+    uint32_t value; /* conjunction; CONJ_NEVER: the member is forbidden */
+    bool required;
+    bool listed; /* in some `properties` */
+};
+
+/* Every unnamed key in `match` has a value of the conjunction. `key` is the same set where it does
+ * not matter that it may hold names of the side that the rule comes from. */
+struct key_rule {
+    uint32_t match, key, value;
+};
+
+struct object_shape {
+    struct prop_shape *props;
+    uint32_t n_props;
+    struct key_rule *rules;
+    uint32_t n_rules;
+    uint32_t min, max;
+    bool open_said; /* something spoke about unnamed members */
+};
+
+struct shape {
+    uint8_t types, bools; /* bools: 1 false, 2 true */
+    uint8_t touched;      /* types that a keyword spoke about */
+    bool typed;           /* the types were restricted on purpose */
+    bool integer;         /* numbers are written without fraction */
+    uint32_t number, spelling; /* terms; REGEX_ALL: any number, any spelling */
+    uint32_t string;
+    const struct array_shape *array;   /* NULL: any */
+    const struct object_shape *object; /* NULL: any */
+};
+
+struct shapes {
+    struct shape *v;
+    uint32_t n, cap;
+    bool inexact; /* holds less than it should: fine to generate from, not to be negated */
+};
+
+enum atom_kind { ATOM_SCHEMA, ATOM_CONST, ATOM_NOT };
+enum { ATOM_NEW, ATOM_READING, ATOM_READ };
+
+struct atom {
+    enum atom_kind kind;
+    int state;
+    const struct oll_json *json; /* SCHEMA, CONST */
+    uint32_t base;               /* SCHEMA: resource that references are relative to */
+    uint32_t conj;               /* NOT */
+    struct shapes shapes;        /* once READ */
+};
+
+struct conj {
+    const uint32_t *atoms; /* ascending */
+    uint32_t n;
+    bool has_shapes;
+    struct shapes shapes;
+    uint32_t node; /* of the grammar; GRAMMAR_NONE: not asked for yet */
+};
+
+/* A part of the document with an identifier of its own. */
+struct resource {
+    const char *uri; /* without fragment */
+    const struct oll_json *root;
+};
+
+struct anchor {
+    const char *uri; /* of its resource */
+    const char *name;
+    const struct oll_json *json;
+};
+
+struct schema {
+    struct grammar *g;
+    struct regex_pool *pool;
+    struct oll_arena arena;
+    struct oll_error *err;
+    const struct oll_json *root;
+    bool strict_spec;
+    struct atom *atoms;
+    uint32_t n_atoms, cap_atoms, *atom_table, atom_mask;
+    struct conj *conjs;
+    uint32_t n_conjs, cap_conjs, *conj_table, conj_mask;
+    struct resource *resources;
+    uint32_t n_resources, cap_resources;
+    struct anchor *anchors;
+    uint32_t n_anchors, cap_anchors;
+    uint32_t depth, probing; /* of reading; of questions whether something is empty */
+    uint32_t numbers;        /* term of all numbers, once made */
+    uint64_t fuel;           /* shapes that may still be made */
+};
+
+/* ---- errors: the pointer of `at` is appended ---- */
+
+oll_status schema_fail(struct schema *s, const struct oll_json *at, oll_status status,
+                       const char *fmt, ...) OLL_PRINTF(4, 5);
+/* `unsupported JSON schema: "keyword" at #/...` */
+oll_status schema_unsupported(struct schema *s, const struct oll_json *at, const char *keyword);
+
+/* ---- atoms and conjunctions; they return CONJ_NEVER after a failure of memory, see arena ---- */
+
+uint32_t schema_conj(struct schema *s, const struct oll_json *json, uint32_t base);
+uint32_t schema_conj_const(struct schema *s, const struct oll_json *json);
+uint32_t schema_conj_not(struct schema *s, uint32_t conj);
+uint32_t schema_conj_both(struct schema *s, uint32_t a, uint32_t b);
+
+/* ---- shapes ---- */
+
+struct shape shape_any(void);
+oll_status shapes_add(struct schema *s, struct shapes *list, const struct shape *shape) OLL_MUST_USE;
+/* *list = *list and *other; *list = *list or *other. */
+oll_status shapes_meet(struct schema *s, struct shapes *list,
+                       const struct shapes *other) OLL_MUST_USE;
+oll_status shapes_join(struct schema *s, struct shapes *list,
+                       const struct shapes *other) OLL_MUST_USE;
+/* Everything but the list. OLL_ERR_UNSUPPORTED (without text) when the list is inexact. */
+oll_status shapes_negate(struct schema *s, const struct shapes *list,
+                         struct shapes *out) OLL_MUST_USE;
+/* Whether surely nothing is in the list. */
+oll_status shapes_empty(struct schema *s, const struct shapes *list, bool *empty) OLL_MUST_USE;
+/* The conjunction that a key's value must satisfy as far as this side is concerned. */
+uint32_t object_value_of(struct schema *s, const struct object_shape *o, const char *name, size_t n);
+
+/* ---- reading; the list that comes back is shared and must not be changed ---- */
+
+oll_status schema_read_atom(struct schema *s, uint32_t atom, struct shapes *out) OLL_MUST_USE;
+oll_status schema_read_conj(struct schema *s, uint32_t conj, struct shapes *out) OLL_MUST_USE;
+/* Notes the identifiers and anchors of the whole document. */
+oll_status schema_index(struct schema *s) OLL_MUST_USE;
+/* The place that a reference names. *is_meta: a meta-schema of the standard, of which only this is
+ * known. */
+oll_status schema_resolve(struct schema *s, const struct oll_json *ref, uint32_t base,
+                          const struct oll_json **json, uint32_t *new_base,
+                          bool *is_meta) OLL_MUST_USE;
+/* The resource whose root this object is, else `base`. */
+uint32_t schema_base_of(const struct schema *s, const struct oll_json *json, uint32_t base);
+
+#endif
