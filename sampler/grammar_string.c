@@ -19,11 +19,30 @@ static bool partial_alive(struct regex_dfa *dfa, uint32_t state, uint32_t need, 
     return lo <= hi && regex_dfa_any(dfa, state, lo, hi);
 }
 
+/* When no range of the language divides the characters that begin with these bits, the place is that
+ * behind any of them: so the automaton has three places inside such a character, not thousands. */
+static bool skip_rest(struct regex_dfa *dfa, struct string_place *place, uint32_t need,
+                      uint32_t len, uint32_t bits)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+    uint32_t lo = bits << 6 * need, hi = lo | ((1u << 6 * need) - 1);
+    if (lo < least[len] || hi > REGEX_MAX_CP || !regex_dfa_same(dfa, lo, hi))
+        return false;
+    place->state = regex_dfa_next(dfa, place->state, lo);
+    place->stage = STRING_SKIP | need << 4;
+    return true;
+}
+
 /* A byte of 0x80 and above; `rest` is the stage between characters. */
 static enum string_outcome step_utf8(struct regex_dfa *dfa, struct string_place *place,
                                      uint8_t byte, uint32_t rest)
 {
     uint32_t need, len, bits;
+    if ((place->stage & 15) == STRING_SKIP) {
+        need = (place->stage >> 4) - 1;
+        place->stage = need ? STRING_SKIP | need << 4 : rest;
+        return (byte & 0xC0) == 0x80 ? STRING_GOES_ON : STRING_REFUSED;
+    }
     if ((place->stage & 15) == STRING_PARTIAL) {
         if ((byte & 0xC0) != 0x80)
             return STRING_REFUSED;
@@ -39,6 +58,8 @@ static enum string_outcome step_utf8(struct regex_dfa *dfa, struct string_place 
     }
     if (!partial_alive(dfa, place->state, need, len, bits))
         return STRING_REFUSED;
+    if (need > 0 && skip_rest(dfa, place, need, len, bits))
+        return place->state != REGEX_DFA_DEAD ? STRING_GOES_ON : STRING_REFUSED;
     if (need > 0) {
         place->stage = partial(need, len, bits);
         return STRING_GOES_ON;
@@ -165,7 +186,8 @@ enum string_outcome string_step(struct regex_dfa *dfa, bool escapes, struct stri
         if (byte < 0x20 || byte == 0x7F)
             return STRING_REFUSED;
         return byte < 0x80 ? take(dfa, place, byte) : step_utf8(dfa, place, byte, STRING_BODY);
-    case STRING_PARTIAL: return step_utf8(dfa, place, byte, STRING_BODY);
+    case STRING_PARTIAL:
+    case STRING_SKIP: return step_utf8(dfa, place, byte, STRING_BODY);
     case STRING_BACKSLASH: return step_backslash(dfa, escapes, place, byte);
     case STRING_LOW_BACKSLASH:
     case STRING_LOW_U: {
@@ -190,7 +212,12 @@ static void set_bit(uint64_t bytes[4], uint8_t byte)
 static void try_bytes(struct regex_dfa *dfa, bool escapes, bool raw, struct string_place place,
                       uint64_t bytes[4])
 {
-    for (int b = 0; b < 256; b++) {
+    bool inside = (place.stage & 15) == STRING_PARTIAL;
+    if ((place.stage & 15) == STRING_SKIP) {
+        bytes[2] = UINT64_MAX;
+        return;
+    }
+    for (int b = inside ? 0x80 : 0; b < (inside ? 0xC0 : 0x80); b++) {
         struct string_place next = place;
         enum string_outcome o = raw ? string_step_raw(dfa, &next, (uint8_t)b)
                                     : string_step(dfa, escapes, &next, (uint8_t)b);

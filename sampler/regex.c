@@ -652,9 +652,9 @@ static uint32_t free_length(const struct regex_pool *pool, uint32_t id, const st
     switch ((enum regex_kind)n->kind) {
     case REGEX_K_SET: return set_covers(pool, n, set) ? 1 : 0;
     case REGEX_K_REP:
-        return pool->nodes[n->a].kind == REGEX_K_SET && set_covers(pool, &pool->nodes[n->a], set)
-                   ? n->c
-                   : 0;
+        if (pool->nodes[n->a].kind != REGEX_K_SET)
+            return n->plain ? free_length(pool, n->a, set, depth + 1) : 0;
+        return set_covers(pool, &pool->nodes[n->a], set) ? n->c : 0;
     /* What follows is not empty, and may follow at any length below that of the first part. */
     case REGEX_K_CAT: return pool->nodes[n->b].plain ? free_length(pool, n->a, set, depth + 1) : 0;
     case REGEX_K_ALT:

@@ -103,7 +103,8 @@ static void sign_intervals(struct regex_dfa *dfa, const struct bounds *b, uint64
                 marks[i] ^= grow_mix(b->sets[s] + 1);
         }
         for (uint32_t c = '-'; node->kind == REGEX_K_MULT && c <= '9'; c++)
-            marks[interval_of(dfa->starts, dfa->n_interval, c)] ^= grow_mix((uint64_t)c << 40);
+            marks[interval_of(dfa->starts, dfa->n_interval, c)] ^=
+                grow_mix((uint64_t)c << 40 | (b->sets[s] + 1));
     }
     for (uint32_t i = 0; i < dfa->n_interval; i++)
         if (dfa->starts[i] >= 0xD800 && dfa->starts[i] < 0xE000)
@@ -348,6 +349,12 @@ bool regex_dfa_any(struct regex_dfa *dfa, uint32_t state, uint32_t lo, uint32_t 
             return true;
     }
     return false;
+}
+
+bool regex_dfa_same(const struct regex_dfa *dfa, uint32_t lo, uint32_t hi)
+{
+    return interval_of(dfa->starts, dfa->n_interval, lo) ==
+           interval_of(dfa->starts, dfa->n_interval, hi);
 }
 
 /* The leading byte of each character of the interval [lo, hi]. */

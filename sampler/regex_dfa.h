@@ -46,6 +46,8 @@ uint32_t regex_dfa_next(struct regex_dfa *dfa, uint32_t state, uint32_t cp);
 bool regex_dfa_alive(struct regex_dfa *dfa, uint32_t state);
 /* Whether some character in [lo, hi] leads on. */
 bool regex_dfa_any(struct regex_dfa *dfa, uint32_t state, uint32_t lo, uint32_t hi);
+/* Whether all characters of [lo, hi] are alike in every state. */
+bool regex_dfa_same(const struct regex_dfa *dfa, uint32_t lo, uint32_t hi);
 /* Bit set of the bytes with which a character that leads on can begin; valid until the next call
  * that may make states. */
 const uint64_t *regex_dfa_bytes(struct regex_dfa *dfa, uint32_t state);

@@ -96,17 +96,22 @@ static bool build_slice(struct oll_token_trie *trie, struct token_slice *slice, 
 /* What JSON strings hold as it is; text without punctuation; words. */
 #define RANGES_STRING                                                                              \
     {{0x20, 0x21}, {0x23, 0x5B}, {0x5D, 0x7E}, {0x80, 0xD7FF}, {0xE000, REGEX_MAX_CP}}
-#define RANGES_TEXT {{' ', ' '}, {'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}}
-#define RANGES_WORD {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}}
+#define RANGES_TEXT {{' ', ' '}, {'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}, {0xA1, 0xD7FF}}
+#define RANGES_WORD {{'0', '9'}, {'A', 'Z'}, {'a', 'z'}}
 
 static const struct {
     uint32_t limit, n_ranges;
     struct regex_range ranges[TOKEN_TRIE_SLICE_RANGES];
 } slice_kinds[TOKEN_TRIE_SLICES] = {{TOKEN_TRIE_MAX_DEPTH, 5, RANGES_STRING},
-                                    {10, 5, RANGES_STRING},
-                                    {TOKEN_TRIE_MAX_DEPTH, 5, RANGES_TEXT},
-                                    {TOKEN_TRIE_MAX_DEPTH, 4, RANGES_WORD},
-                                    {10, 4, RANGES_WORD}};
+                                    {40, 5, RANGES_STRING},
+                                    {20, 5, RANGES_STRING},
+                                    {12, 5, RANGES_STRING},
+                                    {8, 5, RANGES_STRING},
+                                    {5, 5, RANGES_STRING},
+                                    {TOKEN_TRIE_MAX_DEPTH, 6, RANGES_TEXT},
+                                    {12, 6, RANGES_TEXT},
+                                    {TOKEN_TRIE_MAX_DEPTH, 3, RANGES_WORD},
+                                    {12, 3, RANGES_WORD}};
 
 /* Sorts the words, and links those of equal bytes to the first of them; returns how many differ. */
 static uint32_t unite_equals(struct oll_token_trie *trie, struct word *words, uint32_t n)
