@@ -161,6 +161,8 @@ static void begin_request(struct oll_engine *e, struct request *r, bool canceled
     } else {
         struct prompt prompt = {0};
         oll_status status = prompt_make(&prompt, &e->prompt_env, r, &err);
+        if (status == OLL_OK && r->program)
+            status = engine_trie(e, &err);
         if (status == OLL_OK)
             status = slot_begin(choose_slot(e, &prompt.tokens), &e->env, r, &prompt, &err);
         prompt_free(&prompt);
@@ -281,17 +283,16 @@ static const char *role_text(const struct oll_tokenizer *tok, enum oll_token_rol
     return text ? text : "";
 }
 
-static void fill_prompt_env(struct oll_engine *e)
+static oll_status open_prompts(struct oll_engine *e, struct oll_error *err)
 {
-    e->prompt_env = (struct prompt_env){
-        .model = e->model,
-        .tok = e->env.tok,
-        .n_ctx = e->info.n_ctx,
-        .chat = {.family = e->info.architecture,
-                 .jinja = oll_model_chat_template(e->model),
-                 .bos = role_text(e->env.tok, OLL_ROLE_BOS),
-                 .eos = role_text(e->env.tok, OLL_ROLE_EOS)},
-    };
+    const struct oll_tokenizer *tok = e->env.tok;
+    const struct jinja_native_params tokens = {.bos = role_text(tok, OLL_ROLE_BOS),
+                                               .eos = role_text(tok, OLL_ROLE_EOS),
+                                               .adds_bos = oll_tokenizer_adds_bos(tok),
+                                               .adds_eos = oll_tokenizer_adds_eos(tok)};
+    e->prompt_env = (struct prompt_env){.model = e->model, .tok = tok, .n_ctx = e->info.n_ctx};
+    return chat_model_open(&e->prompt_env.chat, e->info.architecture,
+                           oll_model_chat_template(e->model), &tokens, err);
 }
 
 oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_engine **out,
@@ -313,7 +314,7 @@ oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_en
     uint32_t n_tokens = (uint32_t)oll_tokenizer_n_tokens(e->env.tok);
     e->env.n_vocab = n_tokens < e->info.n_vocab ? n_tokens : e->info.n_vocab;
     OLL_TRY_DONE(open_contexts(e, params, err));
-    fill_prompt_env(e);
+    OLL_TRY_DONE(open_prompts(e, err));
     if (pthread_create(&e->thread, NULL, engine_thread, e) != 0) {
         status = OLL_FAIL(err, OLL_ERR_MEMORY, "cannot start the engine's thread");
         goto done;
@@ -342,6 +343,7 @@ void oll_engine_close(struct oll_engine *e)
         remove_request(e, e->requests);
     for (uint32_t i = 0; i < e->n_slots; i++)
         slot_free(&e->slots[i]);
+    engine_programs_free(e);
     oll_free(e->slots);
     oll_free(e->sampled);
     oll_free(e->tokens);
@@ -349,6 +351,7 @@ void oll_engine_close(struct oll_engine *e)
     oll_free(e->want);
     oll_context_free(e->env.ctx);
     oll_context_free(e->embed_ctx);
+    chat_model_close(&e->prompt_env.chat);
     oll_model_free(e->model);
     pthread_cond_destroy(&e->work);
     pthread_mutex_destroy(&e->mutex);
@@ -366,9 +369,6 @@ static oll_status check_ask(const struct oll_engine *e, const struct oll_request
     if (ask->kind != OLL_REQUEST_EMBED && e->info.is_encoder)
         return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
                         "this model only makes embeddings: it cannot generate text");
-    if (ask->format_json)
-        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
-                        "structured output is not available in this version");
     int32_t n_vocab = (int32_t)e->info.n_vocab;
     for (uint32_t i = 0; i < ask->n_tokens; i++)
         if (ask->tokens[i] < 0 || ask->tokens[i] >= n_vocab)
@@ -385,8 +385,15 @@ oll_status oll_engine_submit(struct oll_engine *e, const struct oll_request *ask
                              struct oll_error *err)
 {
     struct request *r = NULL;
+    struct oll_constraint_program *program = NULL;
     OLL_TRY(check_ask(e, ask, err));
-    OLL_TRY(request_new(ask, &r, err));
+    OLL_TRY(engine_program(e, ask, &program, err));
+    oll_status status = request_new(ask, &r, err);
+    if (status != OLL_OK) {
+        oll_constraint_program_release(program);
+        return status;
+    }
+    r->program = program;
     pthread_mutex_lock(&e->mutex);
     if (e->n_queued >= OLL_QUEUE_MAX) {
         pthread_mutex_unlock(&e->mutex);

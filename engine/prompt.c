@@ -79,9 +79,12 @@ static oll_status maker_begin(struct maker *m, const struct prompt_env *env, str
         return OLL_OK;
     OLL_TRY(chat_style_choose(&env->chat, &source, style, err));
     OLL_TRY(read_context(m, err));
-    return ask->kind == OLL_REQUEST_CHAT
-               ? chat_conversation_from_request(&r->arena, ask, &m->conversation, err)
-               : read_prompt(m, err);
+    OLL_TRY(ask->kind == OLL_REQUEST_CHAT
+                ? chat_conversation_from_request(&r->arena, ask, &m->conversation, err)
+                : read_prompt(m, err));
+    if (m->conversation.think == OLL_THINK_UNSET && chat_style_can_think(style))
+        m->conversation.think = OLL_THINK_ON;
+    return OLL_OK;
 }
 
 static oll_status render(const struct maker *m, const struct chat_conversation *conversation,
@@ -95,7 +98,7 @@ static oll_status render(const struct maker *m, const struct chat_conversation *
     }
     if (m->before)
         oll_strbuf_adds(out, m->before);
-    OLL_TRY(chat_style_render(m->style, &m->r->arena, conversation, ask->suffix, out, err));
+    OLL_TRY(chat_style_render(m->style, conversation, ask->suffix, out, err));
     return check_text(out, err);
 }
 

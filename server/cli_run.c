@@ -7,6 +7,7 @@
 #include "server/cli.h"
 #include "server/duration.h"
 #include "server/model_path.h"
+#include "server/options.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -27,8 +28,10 @@ static void on_interrupt(int sig)
 
 struct run {
     struct oll_engine *engine;
-    struct oll_options options;
+    struct model_entry model;
+    struct options options; /* of the model, then of the command line */
     bool verbose;
+    bool in_thinking; /* of the answer that is being shown */
     uint64_t start_ns, load_ns;
     /* The chat so far; messages own their strings. */
     struct oll_message *messages;
@@ -67,6 +70,15 @@ static void print_timings(const struct run *run, const struct oll_event *done, u
 
 /* ---- one answer ---- */
 
+static void show_text(struct run *run, const struct oll_event *event)
+{
+    const bool thinking = event->kind == OLL_EVENT_THINKING;
+    if (thinking != run->in_thinking)
+        fputs(thinking ? "Thinking...\n" : "\n...done thinking.\n\n", stdout);
+    run->in_thinking = thinking;
+    fwrite(event->text, 1, event->n_text, stdout);
+}
+
 /* Streams the reply to standard output; keeps a copy in *text when that is not NULL. An interrupt
  * ends the answer and is no failure. */
 static oll_status answer(struct run *run, const struct oll_request *request,
@@ -76,6 +88,7 @@ static oll_status answer(struct run *run, const struct oll_request *request,
     oll_status status = OLL_OK;
     bool over = false;
     interrupted = 0;
+    run->in_thinking = false;
     OLL_TRY(oll_engine_submit(run->engine, request, &id, err));
     while (!over) {
         struct oll_event event = {0};
@@ -89,10 +102,11 @@ static oll_status answer(struct run *run, const struct oll_request *request,
             status = OLL_FAIL(err, got, "the answer ended early: %s", oll_status_text(got));
             break;
         }
-        if (event.kind == OLL_EVENT_TEXT) {
-            if (fwrite(event.text, 1, event.n_text, stdout) != event.n_text || fflush(stdout) != 0)
+        if (event.kind == OLL_EVENT_TEXT || event.kind == OLL_EVENT_THINKING) {
+            show_text(run, &event);
+            if (fflush(stdout) != 0 || ferror(stdout))
                 oll_engine_cancel(run->engine, id); /* nobody reads any more */
-            if (text)
+            if (text && event.kind == OLL_EVENT_TEXT)
                 oll_strbuf_add(text, event.text, event.n_text);
         } else if (event.kind == OLL_EVENT_DONE) {
             printf("\n\n");
@@ -113,10 +127,22 @@ static oll_status answer(struct run *run, const struct oll_request *request,
     return status;
 }
 
+/* What every request to this model says. */
+static struct oll_request base_request(const struct run *run, enum oll_request_kind kind)
+{
+    const struct oll_stored_model *stored = &run->model.stored;
+    return (struct oll_request){.kind = kind,
+                                .options = run->options.sampling,
+                                .model_template = stored->template_text,
+                                .renderer = stored->config.renderer,
+                                .parser = stored->config.parser};
+}
+
 static oll_status answer_prompt(struct run *run, const char *prompt, struct oll_error *err)
 {
-    struct oll_request request = {
-        .kind = OLL_REQUEST_PROMPT, .options = run->options, .prompt = prompt};
+    struct oll_request request = base_request(run, OLL_REQUEST_PROMPT);
+    request.prompt = prompt;
+    request.system = run->model.stored.system;
     return answer(run, &request, NULL, err);
 }
 
@@ -152,11 +178,19 @@ static oll_status chat_turn(struct run *run, const char *line, struct oll_error 
     char *content = oll_strdup(line);
     if (!content)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the conversation");
+    const char *system = run->model.stored.system;
+    if (run->n_messages == 0 && system && *system) {
+        char *copy = oll_strdup(system);
+        if (!copy) {
+            oll_free(content);
+            return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the conversation");
+        }
+        OLL_TRY(add_message(run, "system", copy, err));
+    }
     OLL_TRY(add_message(run, "user", content, err));
-    struct oll_request request = {.kind = OLL_REQUEST_CHAT,
-                                  .options = run->options,
-                                  .messages = run->messages,
-                                  .n_messages = run->n_messages};
+    struct oll_request request = base_request(run, OLL_REQUEST_CHAT);
+    request.messages = run->messages;
+    request.n_messages = run->n_messages;
     oll_strbuf_init(&reply, RUN_MAX_PROMPT);
     oll_status status = answer(run, &request, &reply, err);
     if (status == OLL_OK) {
@@ -242,13 +276,16 @@ static bool read_options(const struct cli_args *args, struct run *run,
     params->n_ctx = (uint32_t)n_ctx;
     params->n_threads = (int)n_threads;
     params->devices = cli_value(args, "devices", NULL);
-    run->options = oll_options_default();
-    run->options.seed = seed;
-    run->options.num_predict = (int32_t)n_predict;
+    if (cli_has(args, "seed"))
+        run->options.sampling.seed = seed;
+    if (cli_has(args, "predict"))
+        run->options.sampling.num_predict = (int32_t)n_predict;
+    if (params->n_ctx == 0 && run->options.num_ctx > 0 && run->options.num_ctx <= INT32_MAX)
+        params->n_ctx = (uint32_t)run->options.num_ctx;
     run->verbose = cli_has(args, "verbose");
     const char *temperature = cli_value(args, "temperature", NULL);
     if (temperature) {
-        run->options.temperature = strtof(temperature, &end);
+        run->options.sampling.temperature = strtof(temperature, &end);
         if (end == temperature || *end) {
             cli_failf("--temperature %s: expected a number", temperature);
             return false;
@@ -269,17 +306,21 @@ static int run_main(const struct cli_args *args)
     struct oll_engine_params params = {0};
     struct oll_error err = {0};
     struct oll_strbuf prompt;
-    char *path = NULL;
     int code = 0;
     oll_strbuf_init(&prompt, RUN_MAX_PROMPT);
-    if (!read_options(args, &run, &params))
-        return 1;
+    options_default(&run.options);
     uint64_t begin = oll_clock_ns();
     bool interactive = args->n_positional == 1 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-    oll_status status = model_path_resolve(args->positional[0], &path, &err);
+    oll_status status = model_entry_find(args->positional[0], &run.model, &err);
+    if (status == OLL_OK)
+        status = options_merge(&run.options, run.model.stored.params, &err);
+    if (status == OLL_OK && !read_options(args, &run, &params)) {
+        model_entry_free(&run.model);
+        return 1;
+    }
     if (status == OLL_OK)
         status = read_prompt(args, &prompt, &err);
-    params.model_path = path;
+    params.model_path = run.model.path;
     if (status == OLL_OK)
         status = oll_engine_open(&params, &run.engine, &err);
     /* From here on Ctrl-C ends an answer; before, it ends the program. */
@@ -299,7 +340,7 @@ static int run_main(const struct cli_args *args)
     drop_messages(&run);
     oll_free(run.messages);
     oll_strbuf_free(&prompt);
-    oll_free(path);
+    model_entry_free(&run.model);
     return code;
 }
 

@@ -3,9 +3,23 @@
 #ifndef OLL_SERVER_MODEL_PATH_H
 #define OLL_SERVER_MODEL_PATH_H
 
-#include "engine/base/status.h"
+#include "registry/catalog.h"
 
-/* *path is released with oll_free. OLL_ERR_NOT_FOUND says what was looked for and how to get it. */
+#include <stdbool.h>
+
+struct model_entry {
+    char *path;                     /* of the weights */
+    bool is_stored;                 /* else a plain file: what follows is zero */
+    struct oll_stored_model stored; /* its template, system text, parameters ... */
+    struct oll_arena arena;
+};
+
+/* OLL_ERR_NOT_FOUND says what was looked for and how to get it. */
+oll_status model_entry_find(const char *model, struct model_entry *out,
+                            struct oll_error *err) OLL_MUST_USE;
+void model_entry_free(struct model_entry *entry); /* also after a failure */
+
+/* The path alone; *path is released with oll_free. */
 oll_status model_path_resolve(const char *model, char **path, struct oll_error *err) OLL_MUST_USE;
 
 #endif

@@ -1,9 +1,35 @@
 #include "engine/chat/style.h"
 
+#include "engine/base/mem.h"
 #include "engine/chat/capabilities.h"
 
 #include <string.h>
 #include <strings.h>
+#include <time.h>
+
+oll_status chat_model_open(struct chat_model *model, const char *family, const char *jinja,
+                           const struct jinja_native_params *tokens, struct oll_error *err)
+{
+    *model = (struct chat_model){.family = oll_strdup(family)};
+    if (model->family && jinja)
+        model->jinja = oll_strdup(jinja);
+    if (!model->family || (jinja && !model->jinja))
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the chat template");
+    if (!jinja)
+        return OLL_OK;
+    oll_status status =
+        oll_jinja_native_open(jinja, strlen(jinja), tokens, &model->native, &model->error);
+    return status == OLL_ERR_MEMORY ? OLL_FAIL(err, status, "out of memory for the chat template")
+                                    : OLL_OK;
+}
+
+void chat_model_close(struct chat_model *model)
+{
+    oll_jinja_native_free(model->native);
+    oll_free(model->family);
+    oll_free(model->jinja);
+    *model = (struct chat_model){0};
+}
 
 static bool given(const char *s) { return s && *s; }
 
@@ -84,6 +110,12 @@ void chat_style_free(struct chat_style *style)
     *style = (struct chat_style){0};
 }
 
+bool chat_style_can_think(const struct chat_style *style)
+{
+    const struct chat_parser_facts *facts = style->parser ? chat_parser_find(style->parser) : NULL;
+    return style->think_open || (facts && facts->has_thinking);
+}
+
 static oll_status render_go(const struct chat_style *style,
                             const struct chat_conversation *conversation, const char *suffix,
                             struct oll_strbuf *out, struct oll_error *err)
@@ -98,54 +130,28 @@ static oll_status render_go(const struct chat_style *style,
     return go_template_render(style->go, &input, out, err);
 }
 
-/* ---- ChatML, recognised in a Jinja template ---- */
-
-/* The system text that a template adds by itself: a literal behind the opening tag. */
-static const char *default_system(const char *jinja, size_t *n)
-{
-    static const char opening[] = "<|im_start|>system\n", closing[] = "<|im_end|>";
-    for (const char *at = strstr(jinja, opening); at; at = strstr(at + 1, opening)) {
-        const char *begin = at + strlen(opening), *end = strstr(begin, closing);
-        *n = end ? (size_t)(end - begin) : 0;
-        if (*n > 0 && !memchr(begin, '\'', *n) && !memchr(begin, '{', *n) &&
-            !memchr(begin, '"', *n))
-            return begin;
-    }
-    return NULL;
-}
-
-static oll_status render_chatml(const struct chat_style *style,
+static oll_status render_native(const struct chat_style *style,
                                 const struct chat_conversation *conversation,
                                 struct oll_strbuf *out, struct oll_error *err)
 {
-    const char *jinja = style->model->jinja;
-    size_t n_system = 0;
-    const char *system = default_system(jinja, &n_system);
-    if (!strstr(jinja, "<|im_start|>") || !strstr(jinja, "<|im_end|>"))
-        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
-                        "the model's chat template is not of the ChatML shape, the only one "
-                        "supported so far: send a raw prompt instead");
-    if (system &&
-        (conversation->n_messages == 0 || strcmp(conversation->messages[0].role, "system") != 0))
-        oll_strbuf_printf(out, "<|im_start|>system\n%.*s<|im_end|>\n", (int)n_system, system);
-    for (uint32_t i = 0; i < conversation->n_messages; i++)
-        oll_strbuf_printf(out, "<|im_start|>%s\n%s<|im_end|>\n", conversation->messages[i].role,
-                          conversation->messages[i].content);
-    oll_strbuf_adds(out, "<|im_start|>assistant\n");
-    return OLL_OK;
+    const struct chat_model *model = style->model;
+    if (!model->native)
+        return OLL_FAIL(err, model->error.status,
+                        "the chat template of the model's file cannot be used: %s",
+                        oll_error_text(&model->error));
+    return oll_jinja_native_render(model->native, conversation, (int64_t)time(NULL), out, err);
 }
 
-oll_status chat_style_render(const struct chat_style *style, struct oll_arena *arena,
+oll_status chat_style_render(const struct chat_style *style,
                              const struct chat_conversation *conversation, const char *suffix,
                              struct oll_strbuf *out, struct oll_error *err)
 {
-    (void)arena;
     if (style->mode == CHAT_MODE_GO)
         return render_go(style, conversation, suffix, out, err);
     if (given(suffix))
         return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "this model does not support insert");
     if (style->mode == CHAT_MODE_NATIVE)
-        return render_chatml(style, conversation, out, err);
+        return render_native(style, conversation, out, err);
     for (uint32_t i = 0; i < conversation->n_messages; i++)
         oll_strbuf_printf(out, "%s%s", i ? "\n\n" : "", conversation->messages[i].content);
     return OLL_OK;

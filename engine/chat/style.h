@@ -14,14 +14,23 @@
 #define OLL_CHAT_STYLE_H
 
 #include "engine/chat/go_template.h"
+#include "engine/chat/jinja_native.h"
 #include "engine/chat/parser.h"
 
-/* What a loaded model says about its prompts. Strings are borrowed. */
+/* What a loaded model's file says about its prompts. Read-only after chat_model_open. */
 struct chat_model {
-    const char *family;    /* architecture of the file */
-    const char *jinja;     /* tokenizer.chat_template, NULL: none */
-    const char *bos, *eos; /* texts of these tokens, "" when there are none */
+    char *family;                /* architecture of the file */
+    char *jinja;                 /* tokenizer.chat_template, NULL: none */
+    struct jinja_native *native; /* of it; NULL: it cannot be used, see `error` */
+    struct oll_error error;
 };
+
+/* Strings are copied; `jinja` NULL: the file has no template. One that cannot be parsed is no
+ * failure here: prompts that need it are refused with the reason. OLL_ERR_MEMORY. */
+oll_status chat_model_open(struct chat_model *model, const char *family, const char *jinja,
+                           const struct jinja_native_params *tokens,
+                           struct oll_error *err) OLL_MUST_USE;
+void chat_model_close(struct chat_model *model);
 
 /* What the store or the request adds. NULL or "": not said. */
 struct chat_source {
@@ -50,9 +59,12 @@ oll_status chat_style_choose(const struct chat_model *model, const struct chat_s
                              struct chat_style *out, struct oll_error *err) OLL_MUST_USE;
 void chat_style_free(struct chat_style *style);
 
+/* Whether replies can hold thinking: then it is on unless the request says otherwise. */
+bool chat_style_can_think(const struct chat_style *style);
+
 /* Appends the prompt of a conversation. `suffix` (NULL: none) asks for what stands between the last
  * message's content and it. */
-oll_status chat_style_render(const struct chat_style *style, struct oll_arena *arena,
+oll_status chat_style_render(const struct chat_style *style,
                              const struct chat_conversation *conversation, const char *suffix,
                              struct oll_strbuf *out, struct oll_error *err) OLL_MUST_USE;
 
