@@ -1,5 +1,6 @@
 /* What the files of the engine thread share: engine.c (public functions, the list of requests, the
- * thread), engine_step.c (batches of tokens), engine_embed.c (embeddings). */
+ * thread), engine_step.c (batches of tokens), engine_embed.c (embeddings), engine_program.c
+ * (formats and grammars). */
 #ifndef OLL_ENGINE_ENGINE_INTERNAL_H
 #define OLL_ENGINE_ENGINE_INTERNAL_H
 
@@ -7,6 +8,15 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+
+/* Formats and grammars that are kept compiled. */
+enum { ENGINE_PROGRAMS = 16 };
+struct engine_program {
+    struct oll_constraint_program *program; /* NULL: a free place */
+    char *text;
+    bool is_grammar;
+    uint64_t used; /* order of use */
+};
 
 struct oll_engine {
     struct oll_model *model;
@@ -36,6 +46,8 @@ struct oll_engine {
     struct request *requests, **requests_end;
     uint32_t n_queued;
     uint64_t next_id;
+    struct engine_program programs[ENGINE_PROGRAMS];
+    uint64_t programs_used;
     bool poked; /* something happened since the thread last looked: it must not sleep */
     bool closing;
     struct request *alone; /* the only request of the running step, NULL otherwise */
@@ -55,6 +67,14 @@ void engine_end_slot(struct oll_engine *e, struct slot *slot, oll_status status,
                      const struct oll_error *err);
 /* Runs one step of all slots that can go on; false when there was none. */
 bool engine_step(struct oll_engine *e);
+
+/* The compiled format or grammar of a request, with a reference for the caller; NULL when it has
+ * none. Any thread. OLL_ERR_ARG: it is invalid. */
+oll_status engine_program(struct oll_engine *e, const struct oll_request *ask,
+                          struct oll_constraint_program **out, struct oll_error *err) OLL_MUST_USE;
+/* Makes env.trie, once. */
+oll_status engine_trie(struct oll_engine *e, struct oll_error *err) OLL_MUST_USE;
+void engine_programs_free(struct oll_engine *e);
 
 /* Makes the context that embeds, once. */
 oll_status engine_embed_context(struct oll_engine *e, struct oll_error *err) OLL_MUST_USE;

@@ -136,6 +136,7 @@ struct oll_request {
     const char *model_template;    /* Go template that was stored with the model */
     const char *renderer, *parser; /* built-in ones, by name */
     const char *format_json;       /* "\"json\"" or a schema; NULL: free text */
+    const char *grammar;           /* GBNF, instead of format_json; NULL: none */
     bool no_truncate;        /* an input that does not fit is OLL_ERR_LIMIT instead of being cut */
     bool no_shift;           /* a full window ends the reply instead of being shifted */
     bool want_context;       /* DONE carries the tokens of prompt and reply */

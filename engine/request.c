@@ -70,6 +70,7 @@ static void copy_ask(struct oll_arena *arena, struct oll_request *to,
     to->renderer = copy_str(arena, from->renderer);
     to->parser = copy_str(arena, from->parser);
     to->format_json = copy_str(arena, from->format_json);
+    to->grammar = copy_str(arena, from->grammar);
 }
 
 oll_status request_new(const struct oll_request *ask, struct request **out, struct oll_error *err)
@@ -106,6 +107,7 @@ void request_free(struct request *r)
         return;
     while (request_pop(r, &event))
         oll_event_free(&event);
+    oll_constraint_program_release(r->program);
     pthread_cond_destroy(&r->ready);
     oll_arena_free(&r->arena);
     oll_free(r);

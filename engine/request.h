@@ -7,6 +7,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/oll.h"
+#include "sampler/constraint.h"
 
 #include <pthread.h>
 
@@ -29,6 +30,7 @@ struct request {
     struct oll_request ask; /* strings live in the arena */
     struct oll_arena arena;
     uint64_t submit_ns;
+    struct oll_constraint_program *program; /* of its format or grammar, NULL: free text */
 
     enum request_state state;
     bool canceled; /* the caller wants it to end */

@@ -42,6 +42,12 @@ uint32_t slot_common_prefix(const struct slot *slot, const struct slot_env *env,
     return n;
 }
 
+/* Its headers say what is content. */
+static bool is_harmony(const struct chat_parser_config *config)
+{
+    return config->parser && strcmp(config->parser, "harmony") == 0;
+}
+
 oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct request *r,
                       struct prompt *prompt, struct oll_error *err)
 {
@@ -52,7 +58,11 @@ oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct requ
     OLL_TRY_DONE(reply_init(&slot->reply, env->tok, ask->options.stop, ask->options.n_stop, err));
     slot->reply.shown = prompt->shown;
     prompt->shown = (struct oll_tokens){0};
+    if (r->program) /* what is constrained is content: it cannot be a call */
+        prompt->parser.tools = NULL;
     OLL_TRY_DONE(split_init(&slot->split, prompt->has_parser ? &prompt->parser : NULL, err));
+    OLL_TRY_DONE(guard_init(&slot->guard, r->program, env->trie, &slot->split,
+                            is_harmony(&prompt->parser), err));
     OLL_TRY_DONE(new_sampler(slot, env, &ask->options, err));
     for (size_t i = 0; i < tokens->n; i++)
         oll_sampler_accept(slot->sampler, tokens->ids[i]);
@@ -156,6 +166,8 @@ static oll_status choose(struct slot *slot, const struct slot_env *env, float *l
     if (*token == OLL_SAMPLER_NO_TOKEN)
         status = OLL_FAIL(err, OLL_ERR_DEVICE,
                           "the model's logits are not finite: the file or the device is damaged");
+    if (status == OLL_OK)
+        status = guard_choose(&slot->guard, &slot->split, slot->sampler, logits, token, err);
     if (wants && status == OLL_OK) {
         struct oll_logprob *entry = &slot->logprobs[slot->n_logprobs - 1], own;
         if (fill_logprob(env, &own, *token, (double)raw[*token] - lse)) {
@@ -266,9 +278,11 @@ static void forget_stop_string(struct slot *slot, const struct slot_env *env)
 
 /* Adds the token to the reply and tells whether the reply ends here. */
 static oll_status add_token(struct slot *slot, const struct slot_env *env, int32_t token,
-                            struct oll_strbuf *text, bool *ends, enum oll_done_reason *reason)
+                            struct oll_strbuf *text, bool *ends, enum oll_done_reason *reason,
+                            struct oll_error *err)
 {
     const struct oll_request *ask = &slot->request->ask;
+    bool complete, stuck;
     *reason = OLL_DONE_STOP;
     *ends = true;
     slot->n_reply++; /* the end token counts, as Ollama's eval_count has it */
@@ -284,12 +298,32 @@ static oll_status add_token(struct slot *slot, const struct slot_env *env, int32
         forget_stop_string(slot, env);
         return OLL_OK;
     }
+    OLL_TRY(guard_accept(&slot->guard, &slot->split, token, &complete, &stuck, err));
+    if (complete)
+        return OLL_OK;
     bool full = slot->tokens.n > oll_context_n_ctx(env->ctx);
     *reason = OLL_DONE_LENGTH;
-    *ends = slot->n_reply >= slot->max_reply || (full && ask->no_shift);
+    *ends = stuck || slot->n_reply >= slot->max_reply || (full && ask->no_shift);
     if (full && !*ends)
         shift_window(slot, env);
     return OLL_OK;
+}
+
+/* What the format forces is not sampled: it waits for evaluation in one pass, as a prompt does. Log
+ * probabilities need a pass for each token. */
+static oll_status add_forced(struct slot *slot, const struct slot_env *env, struct oll_strbuf *text,
+                             bool *ends, enum oll_done_reason *reason, struct oll_error *err)
+{
+    struct oll_tokens forced = {0};
+    oll_status status = OLL_OK;
+    if (!slot->request->ask.logprobs)
+        status = guard_forced(&slot->guard, &forced);
+    for (size_t i = 0; i < forced.n && status == OLL_OK && !*ends; i++) {
+        oll_sampler_accept(slot->sampler, forced.ids[i]);
+        status = add_token(slot, env, forced.ids[i], text, ends, reason, err);
+    }
+    oll_tokens_free(&forced);
+    return status;
 }
 
 oll_status slot_sample(struct slot *slot, const struct slot_env *env, float *logits,
@@ -307,7 +341,9 @@ oll_status slot_sample(struct slot *slot, const struct slot_env *env, float *log
     if (slot->first_ns == 0)
         slot->first_ns = oll_clock_ns();
     oll_sampler_accept(slot->sampler, token);
-    status = add_token(slot, env, token, &text, &ends, &reason);
+    status = add_token(slot, env, token, &text, &ends, &reason, err);
+    if (status == OLL_OK && !ends)
+        status = add_forced(slot, env, &text, &ends, &reason, err);
     if (status != OLL_OK) {
         oll_error_set(err, status, "out of memory for the reply");
         goto done;
@@ -317,7 +353,8 @@ oll_status slot_sample(struct slot *slot, const struct slot_env *env, float *log
         *outcome = SLOT_DONE;
         OLL_TRY_DONE(finish(slot, reason, done, err));
     }
-    status = take_text(slot, &text, ends, err);
+    OLL_TRY_DONE(take_text(slot, &text, ends, err));
+    status = guard_follow(&slot->guard, &slot->split, err);
 done:
     oll_strbuf_free(&text);
     return status;
@@ -335,6 +372,7 @@ void slot_end(struct slot *slot, uint64_t now)
     slot->sampler = NULL;
     reply_free(&slot->reply);
     split_free(&slot->split);
+    guard_free(&slot->guard);
     oll_tokens_free(&slot->history);
     slot->request = NULL;
     slot->idle_since = now;

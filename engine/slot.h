@@ -12,6 +12,7 @@
 #define OLL_ENGINE_SLOT_H
 
 #include "engine/eval.h"
+#include "engine/guard.h"
 #include "engine/prompt.h"
 #include "engine/reply.h"
 #include "engine/request.h"
@@ -22,7 +23,8 @@
 struct slot_env {
     const struct oll_tokenizer *tok;
     struct oll_context *ctx;
-    uint32_t n_vocab; /* tokens that may be sampled */
+    uint32_t n_vocab;            /* tokens that may be sampled */
+    struct oll_token_trie *trie; /* made for the first request with a format, NULL until then */
 };
 
 struct slot {
@@ -34,6 +36,7 @@ struct slot {
     struct oll_sampler *sampler;
     struct reply reply;
     struct split split;          /* events on their way to the caller */
+    struct guard guard;          /* of its format or grammar */
     uint32_t n_prompt, n_cached; /* tokens of the prompt, of them found in the cache */
     uint32_t n_reply, max_reply;
     uint32_t n_keep;

@@ -147,9 +147,9 @@ oll_status oll_constraint_new(struct oll_constraint_program *program,
             regex_set(&program->g.pool, trie->slices[i].ranges, trie->slices[i].n_ranges);
     if (status == OLL_OK)
         status = program->g.pool.status;
-    if (status == OLL_OK && (!program->machine ||
-                             program->machine->m.n_bytes > MACHINE_RENEW_BYTES ||
-                             program->machine->m.status != OLL_OK))
+    if (status == OLL_OK &&
+        (!program->machine || program->machine->m.n_bytes > MACHINE_RENEW_BYTES ||
+         program->machine->m.status != OLL_OK))
         status = new_machine(program);
     if (status != OLL_OK) {
         oll_free(c);
@@ -298,9 +298,9 @@ static const struct token_slice *find_slice(struct oll_constraint *c)
         const struct token_slice *slice = &c->trie->slices[i];
         for (uint32_t t = 0; t < s->n; t++) {
             uint32_t term = machine_string_term(m, m->threads[s->first + t]);
-            if (term != REGEX_NONE && regex_free_length(&c->program->g.pool, term,
-                                                        c->program->slice_sets[i]) >=
-                                          slice->max_chars)
+            if (term != REGEX_NONE &&
+                regex_free_length(&c->program->g.pool, term, c->program->slice_sets[i]) >=
+                    slice->max_chars)
                 return slice;
         }
     }

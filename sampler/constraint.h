@@ -5,8 +5,8 @@
  *     constraint  one reply's place in it
  *
  * Every text that a constraint lets through can be completed, and the end of generation is allowed
- * exactly when the text is complete. Masks are kept with the state that they belong to, so that most
- * are found, not computed.
+ * exactly when the text is complete. Masks are kept with the state that they belong to, so that
+ * most are found, not computed.
  *
  * oll_constraint_compile and the reference count may be used by any thread; a program that has a
  * constraint belongs to the thread of its engine. Mask sizes: bit i of word i / 64 is token i. */

@@ -105,9 +105,8 @@ uint32_t grammar_bytes(struct grammar *g, const char *text, size_t n)
         return fail(g, OLL_ERR_MEMORY);
     memcpy(g->bytes + g->n_bytes, text, n);
     g->n_bytes += (uint32_t)n;
-    return add_node(g, (struct grammar_node){.kind = GRAMMAR_BYTES,
-                                             .a = g->n_bytes - (uint32_t)n,
-                                             .b = (uint32_t)n});
+    return add_node(g, (struct grammar_node){
+                           .kind = GRAMMAR_BYTES, .a = g->n_bytes - (uint32_t)n, .b = (uint32_t)n});
 }
 
 static bool grow_dfa_table(struct grammar *g)
@@ -168,8 +167,8 @@ static uint32_t term_node(struct grammar *g, enum grammar_kind kind, uint32_t re
         return fail(g, g->pool.status);
     if (regex_is_empty(&g->pool, regex) || !dfa_of(g, regex, &dfa))
         return g->pool.status != OLL_OK ? fail(g, g->pool.status) : GRAMMAR_NONE;
-    return add_node(g, (struct grammar_node){
-                           .kind = (uint8_t)kind, .a = dfa, .b = regex == REGEX_ALL});
+    return add_node(
+        g, (struct grammar_node){.kind = (uint8_t)kind, .a = dfa, .b = regex == REGEX_ALL});
 }
 
 uint32_t grammar_term(struct grammar *g, uint32_t regex)
@@ -240,8 +239,8 @@ static void sort_names(const struct grammar_prop *props, uint32_t *order, uint32
         for (uint32_t lo = 0; lo < n; lo += 2 * width) {
             uint32_t mid = lo + width < n ? lo + width : n, hi = mid + width < n ? mid + width : n;
             for (uint32_t i = lo, j = mid, k = lo; k < hi; k++) {
-                bool left = i < mid &&
-                            (j >= hi || compare_props(&props[order[i]], &props[order[j]]) <= 0);
+                bool left =
+                    i < mid && (j >= hi || compare_props(&props[order[i]], &props[order[j]]) <= 0);
                 tmp[k] = order[left ? i++ : j++];
             }
         }
@@ -337,10 +336,9 @@ uint32_t grammar_array(struct grammar *g, struct grammar_array array, const uint
 static uint32_t white_space(struct regex_pool *pool)
 {
     uint32_t line = regex_char(pool, '\n');
-    uint32_t blank =
-        regex_set(pool, (struct regex_range[]){{'\t', '\t'}, {' ', ' '}}, 2);
-    uint32_t lines = regex_cat(pool, line, regex_cat(pool, regex_opt(pool, line),
-                                                     regex_rep(pool, blank, 0, MAX_SPACE)));
+    uint32_t blank = regex_set(pool, (struct regex_range[]){{'\t', '\t'}, {' ', ' '}}, 2);
+    uint32_t lines = regex_cat(
+        pool, line, regex_cat(pool, regex_opt(pool, line), regex_rep(pool, blank, 0, MAX_SPACE)));
     return regex_opt(pool, regex_alt2(pool, regex_char(pool, ' '), lines));
 }
 

@@ -230,7 +230,8 @@ static bool read_class(struct reader *r, uint32_t *node)
         struct regex_pool *pool = &r->g->pool;
         uint32_t set = regex_set(pool, ranges, n);
         /* One character that is not in the set. */
-        *node = grammar_term(r->g, invert ? regex_and2(pool, REGEX_ANY, regex_not(pool, set)) : set);
+        *node =
+            grammar_term(r->g, invert ? regex_and2(pool, REGEX_ANY, regex_not(pool, set)) : set);
     }
     oll_free(ranges);
     return ok;
@@ -506,8 +507,8 @@ static oll_status check_recursion(const struct grammar *g, struct oll_error *err
             status = OLL_FAIL(err, OLL_ERR_LIMIT, "the rules of the grammar are too entangled");
     }
     if (status == OLL_OK && has_left_cycle(g, nullable, color, stack, place))
-        status = OLL_FAIL(err, OLL_ERR_FORMAT,
-                          "grammar: left recursion: a rule may begin with itself");
+        status =
+            OLL_FAIL(err, OLL_ERR_FORMAT, "grammar: left recursion: a rule may begin with itself");
     oll_free(nullable);
     oll_free(color);
     oll_free(stack);

@@ -49,8 +49,8 @@ struct machine {
     struct machine_work *work;
     uint32_t n_work, cap_work;
     uint32_t *tops, n_tops, cap_tops;
-    bool returned;      /* a stack was emptied: the text is complete */
-    uint64_t *seen;     /* open addressing, entries of the running stamp only */
+    bool returned;  /* a stack was emptied: the text is complete */
+    uint64_t *seen; /* open addressing, entries of the running stamp only */
     uint32_t *seen_stamp;
     uint32_t seen_mask, n_seen, stamp;
 };

@@ -19,8 +19,9 @@ static bool partial_alive(struct regex_dfa *dfa, uint32_t state, uint32_t need, 
     return lo <= hi && regex_dfa_any(dfa, state, lo, hi);
 }
 
-/* When no range of the language divides the characters that begin with these bits, the place is that
- * behind any of them: so the automaton has three places inside such a character, not thousands. */
+/* When no range of the language divides the characters that begin with these bits, the place is
+ * that behind any of them: so the automaton has three places inside such a character, not
+ * thousands. */
 static bool skip_rest(struct regex_dfa *dfa, struct string_place *place, uint32_t need,
                       uint32_t len, uint32_t bits)
 {
@@ -69,8 +70,7 @@ static enum string_outcome step_utf8(struct regex_dfa *dfa, struct string_place 
     return place->state != REGEX_DFA_DEAD ? STRING_GOES_ON : STRING_REFUSED;
 }
 
-enum string_outcome string_step_raw(struct regex_dfa *dfa, struct string_place *place,
-                                    uint8_t byte)
+enum string_outcome string_step_raw(struct regex_dfa *dfa, struct string_place *place, uint8_t byte)
 {
     if (byte >= 0x80 || place->stage)
         return step_utf8(dfa, place, byte, 0);
@@ -82,7 +82,10 @@ enum string_outcome string_step_raw(struct regex_dfa *dfa, struct string_place *
 
 static const char short_letters[] = "\"\\bfnrt", short_values[] = "\"\\\b\f\n\r\t";
 
-static bool has_short_escape(uint32_t cp) { return cp && cp < 0x80 && strchr(short_values, (int)cp); }
+static bool has_short_escape(uint32_t cp)
+{
+    return cp && cp < 0x80 && strchr(short_values, (int)cp);
+}
 
 /* Whether some code point in [lo, hi] may be written as \uXXXX and is in the language. */
 static bool hex_alive(struct regex_dfa *dfa, bool escapes, uint32_t state, uint32_t lo, uint32_t hi)

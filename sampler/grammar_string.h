@@ -13,11 +13,11 @@
 enum {
     STRING_QUOTE = 0, /* before the opening quote; of plain UTF-8: between characters */
     STRING_BODY = 1,
-    STRING_PARTIAL,   /* inside a UTF-8 character */
-    STRING_SKIP,      /* the same, where the bytes that are missing make no difference: `state` is that
-                         behind the character */
+    STRING_PARTIAL, /* inside a UTF-8 character */
+    STRING_SKIP, /* the same, where the bytes that are missing make no difference: `state` is that
+                    behind the character */
     STRING_BACKSLASH,
-    STRING_HEX,       /* of \uXXXX */
+    STRING_HEX,           /* of \uXXXX */
     STRING_LOW_BACKSLASH, /* a high surrogate was read: its partner must follow */
     STRING_LOW_U,
     STRING_LOW_HEX

@@ -95,9 +95,9 @@ static void add_text(struct emitter *e, struct texts *t)
     if (t->n_nodes == GRAMMAR_MAX_SET)
         t->too_many = true;
     else
-        t->nodes[t->n_nodes++] =
-            t->is_string ? grammar_string(g, regex_text(e->s->pool, t->buf, t->n))
-                         : grammar_bytes(g, t->buf, t->n);
+        t->nodes[t->n_nodes++] = t->is_string
+                                     ? grammar_string(g, regex_text(e->s->pool, t->buf, t->n))
+                                     : grammar_bytes(g, t->buf, t->n);
 }
 
 static void collect_texts(struct emitter *e, struct texts *t, uint32_t state, int depth)
@@ -185,9 +185,9 @@ static oll_status emit_unique(struct emitter *e, uint32_t owner, const struct ar
         OLL_TRY(collect_values(e, a->items, t, &finite));
     if (!finite)
         return schema_unsupported(s, place_of(s, owner), "uniqueItems");
-    *node = grammar_array(s->g,
-                          (struct grammar_array){.min = a->min, .max = a->max, .is_set = true},
-                          t->nodes, t->n_nodes);
+    *node =
+        grammar_array(s->g, (struct grammar_array){.min = a->min, .max = a->max, .is_set = true},
+                      t->nodes, t->n_nodes);
     return OLL_OK;
 }
 
@@ -270,8 +270,7 @@ static void split_keys(struct emitter *e, const struct object_shape *o, uint32_t
     if (i == o->n_rules) {
         out->too_many = out->n == MAX_EXTRAS;
         if (!out->too_many)
-            out->v[out->n++] =
-                (struct grammar_extra){grammar_string(s->g, term), node_of(e, conj)};
+            out->v[out->n++] = (struct grammar_extra){grammar_string(s->g, term), node_of(e, conj)};
         return;
     }
     uint32_t key = o->rules[i].key, both = schema_conj_both(s, conj, o->rules[i].value);
@@ -390,8 +389,8 @@ static oll_status emit_conj(struct emitter *e, uint32_t conj)
         OLL_TRY(emit_shape(e, conj, &list.v[i], &parts[i]));
     grammar_resolve(s->g, s->conjs[conj].node, grammar_alt(s->g, parts, list.n));
     if (s->pool->status != OLL_OK || s->g->status != OLL_OK)
-        return schema_fail(s, place_of(s, conj), s->g->status != OLL_OK ? s->g->status
-                                                                        : s->pool->status,
+        return schema_fail(s, place_of(s, conj),
+                           s->g->status != OLL_OK ? s->g->status : s->pool->status,
                            "unsupported JSON schema: it needs too large an automaton");
     return OLL_OK;
 }

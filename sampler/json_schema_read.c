@@ -40,7 +40,7 @@ static oll_status read_count(struct schema *s, const struct oll_json *json, cons
 static const struct {
     const char *name;
     uint8_t type;
-} type_names[] = {{"null", TYPE_NULL},     {"boolean", TYPE_BOOL}, {"number", TYPE_NUMBER},
+} type_names[] = {{"null", TYPE_NULL},      {"boolean", TYPE_BOOL},  {"number", TYPE_NUMBER},
                   {"integer", TYPE_NUMBER}, {"string", TYPE_STRING}, {"array", TYPE_ARRAY},
                   {"object", TYPE_OBJECT}};
 
@@ -106,9 +106,9 @@ static oll_status read_bound(struct schema *s, const struct oll_json *json, cons
         return OLL_OK;
     bool is_open = open && open->type == OLL_JSON_BOOL && open->is_true;
     OLL_TRY(read_decimal(s, v, &d));
-    shape->number =
-        regex_and2(s->pool, shape->number,
-                   is_min ? regex_at_least(s->pool, &d, is_open) : regex_at_most(s->pool, &d, is_open));
+    shape->number = regex_and2(s->pool, shape->number,
+                               is_min ? regex_at_least(s->pool, &d, is_open)
+                                      : regex_at_most(s->pool, &d, is_open));
     shape->touched |= TYPE_NUMBER;
     return OLL_OK;
 }
@@ -126,8 +126,8 @@ static oll_status read_multiple(struct schema *s, const struct oll_json *v, stru
         return invalid(s, v, "\"multipleOf\" must be above 0");
     if (modulus > MAX_MODULUS || d.n_fraction > MAX_DECIMALS)
         return schema_unsupported(s, v, "multipleOf");
-    shape->number =
-        regex_and2(s->pool, shape->number, regex_multiple(s->pool, (uint32_t)modulus, d.n_fraction));
+    shape->number = regex_and2(s->pool, shape->number,
+                               regex_multiple(s->pool, (uint32_t)modulus, d.n_fraction));
     shape->integer = shape->integer || d.n_fraction == 0;
     shape->touched |= TYPE_NUMBER;
     return OLL_OK;
@@ -202,8 +202,9 @@ static oll_status read_prefix(struct schema *s, const struct oll_json *list, uin
 
 static bool has_applicator(const struct oll_json *json)
 {
-    static const char *const names[] = {"$ref", "allOf", "anyOf", "oneOf", "if", "dependentSchemas",
-                                        "not", "$dynamicRef", "$recursiveRef"};
+    static const char *const names[] = {"$ref",  "allOf",       "anyOf",
+                                        "oneOf", "if",          "dependentSchemas",
+                                        "not",   "$dynamicRef", "$recursiveRef"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (get(json, names[i]))
             return true;
@@ -255,8 +256,9 @@ static oll_status read_contains(struct schema *s, const struct oll_json *json, u
 static oll_status read_arrays(struct schema *s, const struct oll_json *json, uint32_t base,
                               struct shape *shape)
 {
-    static const char *const names[] = {"items", "prefixItems", "additionalItems", "minItems",
-                                        "maxItems", "uniqueItems", "contains", "unevaluatedItems"};
+    static const char *const names[] = {"items",    "prefixItems",     "additionalItems",
+                                        "minItems", "maxItems",        "uniqueItems",
+                                        "contains", "unevaluatedItems"};
     const struct oll_json *unique = get(json, "uniqueItems");
     bool any = false;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -395,14 +397,14 @@ static oll_status read_required(struct schema *s, const struct oll_json *v, stru
     return OLL_OK;
 }
 
-/* What the patterns, the rule for the rest and propertyNames say about names that are written out. */
+/* What the patterns, the rule for the rest and propertyNames say about names that are written out.
+ */
 static void apply_rules(struct schema *s, struct object_shape *o)
 {
     struct object_shape rules = {.rules = o->rules, .n_rules = o->n_rules};
     for (uint32_t i = 0; i < o->n_props; i++)
-        o->props[i].value =
-            schema_conj_both(s, o->props[i].value,
-                             object_value_of(s, &rules, o->props[i].name, o->props[i].n));
+        o->props[i].value = schema_conj_both(
+            s, o->props[i].value, object_value_of(s, &rules, o->props[i].name, o->props[i].n));
 }
 
 static oll_status fill_object(struct schema *s, const struct oll_json *json, uint32_t base,
@@ -439,8 +441,8 @@ static oll_status read_objects(struct schema *s, const struct oll_json *json, ui
                                struct shape *shape)
 {
     static const char *const names[] = {
-        "properties", "required", "patternProperties", "additionalProperties",
-        "propertyNames", "minProperties", "maxProperties", "unevaluatedProperties"};
+        "properties",    "required",      "patternProperties", "additionalProperties",
+        "propertyNames", "minProperties", "maxProperties",     "unevaluatedProperties"};
     struct object_build b = {.patterns = REGEX_NONE, .cap_rules = 2};
     size_t n_props = 0;
     bool any = false;
@@ -731,16 +733,17 @@ static oll_status read_dependency(struct schema *s, const struct oll_json *v, ui
         (struct prop_shape){.name = v->key, .n = v->key_len, .value = CONJ_NEVER};
     OLL_TRY(shapes_add(s, &either, &shape));
     OLL_TRY(object_of(s, (is_list ? (uint32_t)v->n : 1) + 1, &shape, &o));
-    o->props[o->n_props++] =
-        (struct prop_shape){.name = v->key, .n = v->key_len, .required = true};
-    for (const struct oll_json *i = is_list ? v->first : is_name ? v : NULL; i;
-         i = is_list ? i->next : NULL) {
+    o->props[o->n_props++] = (struct prop_shape){.name = v->key, .n = v->key_len, .required = true};
+    for (const struct oll_json *i = is_list   ? v->first
+                                    : is_name ? v
+                                              : NULL;
+         i; i = is_list ? i->next : NULL) {
         bool known = false;
         if (i->type != OLL_JSON_STRING)
             return invalid(s, i, "a dependency is no name");
         for (uint32_t j = 0; j < o->n_props && !known; j++)
-            known = o->props[j].n == i->str_len &&
-                    memcmp(o->props[j].name, i->str, i->str_len) == 0;
+            known =
+                o->props[j].n == i->str_len && memcmp(o->props[j].name, i->str, i->str_len) == 0;
         if (!known)
             o->props[o->n_props++] =
                 (struct prop_shape){.name = i->str, .n = i->str_len, .required = true};
@@ -804,8 +807,9 @@ static oll_status read_own(struct schema *s, const struct oll_json *json, uint32
     OLL_TRY(read_arrays(s, json, base, &shape));
     OLL_TRY(read_objects(s, json, base, &shape));
     if (s->pool->status != OLL_OK)
-        return schema_fail(s, json, s->pool->status,
-                           "unsupported JSON schema: patterns or numbers need too large an automaton");
+        return schema_fail(
+            s, json, s->pool->status,
+            "unsupported JSON schema: patterns or numbers need too large an automaton");
     OLL_TRY(shapes_add(s, &own, &shape));
     return shapes_meet(s, list, &own);
 }

@@ -79,9 +79,8 @@ static const struct oll_json *parent_of(const struct oll_json *from, const struc
 
 oll_status schema_unsupported(struct schema *s, const struct oll_json *at, const char *keyword)
 {
-    const struct oll_json *holder = at->key && strcmp(at->key, keyword) == 0
-                                        ? parent_of(s->root, at)
-                                        : at;
+    const struct oll_json *holder =
+        at->key && strcmp(at->key, keyword) == 0 ? parent_of(s->root, at) : at;
     return schema_fail(s, holder ? holder : at, OLL_ERR_UNSUPPORTED,
                        "unsupported JSON schema: \"%s\"", keyword);
 }
@@ -215,8 +214,8 @@ oll_status schema_index(struct schema *s)
 {
     const char *id = string_member(s->root, "$id");
     id = id ? id : string_member(s->root, "id");
-    OLL_TRY(add_resource(s, id && id[0] != '#' ? join_uri(s, "", id, fragment_at(id)) : "",
-                         s->root));
+    OLL_TRY(
+        add_resource(s, id && id[0] != '#' ? join_uri(s, "", id, fragment_at(id)) : "", s->root));
     return index_below(s, s->root, s->resources[0].uri);
 }
 
@@ -262,7 +261,8 @@ static const struct oll_json *follow(struct schema *s, const struct oll_json *fr
         } else if (from->type == OLL_JSON_ARRAY) {
             size_t i = 0;
             for (const char *c = token; *c; c++)
-                i = *c >= '0' && *c <= '9' && i < 1 << 24 ? i * 10 + (size_t)(*c - '0') : SIZE_MAX / 2;
+                i = *c >= '0' && *c <= '9' && i < 1 << 24 ? i * 10 + (size_t)(*c - '0')
+                                                          : SIZE_MAX / 2;
             for (from = from->first; from && i > 0; i--)
                 from = from->next;
         } else {

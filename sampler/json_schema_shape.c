@@ -180,8 +180,8 @@ static bool merge_scalars(struct schema *s, struct shape *a, const struct shape 
     bool both_numbers = a->types & b->types & TYPE_NUMBER;
     if (((a->types | b->types) & ~TYPE_SCALARS) || a->typed != b->typed || a->touched != b->touched)
         return false;
-    if (both_numbers && (a->integer != b->integer ||
-                         (a->spelling == REGEX_ALL) != (b->spelling == REGEX_ALL)))
+    if (both_numbers &&
+        (a->integer != b->integer || (a->spelling == REGEX_ALL) != (b->spelling == REGEX_ALL)))
         return false;
     if (both_numbers) {
         a->number = regex_alt2(s->pool, a->number, b->number);
@@ -195,8 +195,8 @@ static bool merge_scalars(struct schema *s, struct shape *a, const struct shape 
         a->string = regex_alt2(s->pool, a->string, b->string);
     else if (b->types & TYPE_STRING)
         a->string = b->string;
-    a->bools = (uint8_t)((a->types & TYPE_BOOL ? a->bools : 0) |
-                         (b->types & TYPE_BOOL ? b->bools : 0));
+    a->bools =
+        (uint8_t)((a->types & TYPE_BOOL ? a->bools : 0) | (b->types & TYPE_BOOL ? b->bools : 0));
     a->types |= b->types;
     return true;
 }
@@ -308,8 +308,7 @@ static void meet_props(struct schema *s, const struct object_shape *a, const str
     for (uint32_t i = 0; i < a->n_props; i++) {
         struct prop_shape p = a->props[i];
         const struct prop_shape *other = find_prop(b, p.name, p.n, i);
-        p.value = schema_conj_both(s, p.value,
-                                   other ? other->value : rules_for(s, b, p.name, p.n));
+        p.value = schema_conj_both(s, p.value, other ? other->value : rules_for(s, b, p.name, p.n));
         p.required = p.required || (other && other->required);
         p.listed = p.listed || (other && other->listed);
         out->props[out->n_props++] = p;

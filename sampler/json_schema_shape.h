@@ -1,9 +1,9 @@
 /* What the files of the schema compiler share.
  *
- *     atom    one reason for a constraint: a place in the schema, a constant, or "not a conjunction"
- *     conj    a conjunction of atoms, hash-consed: what one value must satisfy, still unread
- *     shape   a conjunction read: per type what a value of that type must satisfy
- *     shapes  alternatives (a disjunction) of shapes
+ *     atom    one reason for a constraint: a place in the schema, a constant, or "not a
+ * conjunction" conj    a conjunction of atoms, hash-consed: what one value must satisfy, still
+ * unread shape   a conjunction read: per type what a value of that type must satisfy shapes
+ * alternatives (a disjunction) of shapes
  *
  * json_schema_read.c turns atoms into shapes, json_schema_shape.c computes with shapes,
  * json_schema.c writes the grammar. Parts of arrays and objects stay conjunctions until they are
@@ -64,10 +64,10 @@ struct object_shape {
 };
 
 struct shape {
-    uint8_t types, bools; /* bools: 1 false, 2 true */
-    uint8_t touched;      /* types that a keyword spoke about */
-    bool typed;           /* the types were restricted on purpose */
-    bool integer;         /* numbers are written without fraction */
+    uint8_t types, bools;      /* bools: 1 false, 2 true */
+    uint8_t touched;           /* types that a keyword spoke about */
+    bool typed;                /* the types were restricted on purpose */
+    bool integer;              /* numbers are written without fraction */
     uint32_t number, spelling; /* terms; REGEX_ALL: any number, any spelling */
     uint32_t string;
     const struct array_shape *array;   /* NULL: any */
@@ -149,7 +149,8 @@ uint32_t schema_conj_both(struct schema *s, uint32_t a, uint32_t b);
 /* ---- shapes ---- */
 
 struct shape shape_any(void);
-oll_status shapes_add(struct schema *s, struct shapes *list, const struct shape *shape) OLL_MUST_USE;
+oll_status shapes_add(struct schema *s, struct shapes *list,
+                      const struct shape *shape) OLL_MUST_USE;
 /* *list = *list and *other; *list = *list or *other. */
 oll_status shapes_meet(struct schema *s, struct shapes *list,
                        const struct shapes *other) OLL_MUST_USE;
@@ -161,7 +162,8 @@ oll_status shapes_negate(struct schema *s, const struct shapes *list,
 /* Whether surely nothing is in the list. */
 oll_status shapes_empty(struct schema *s, const struct shapes *list, bool *empty) OLL_MUST_USE;
 /* The conjunction that a key's value must satisfy as far as this side is concerned. */
-uint32_t object_value_of(struct schema *s, const struct object_shape *o, const char *name, size_t n);
+uint32_t object_value_of(struct schema *s, const struct object_shape *o, const char *name,
+                         size_t n);
 
 /* ---- reading; the list that comes back is shared and must not be changed ---- */
 

@@ -27,8 +27,8 @@ static uint64_t hash_node(const struct regex_pool *pool, const struct regex_node
     }
     if (n->kind == REGEX_K_SET) {
         for (uint32_t i = 0; i < n->b; i++)
-            h = grow_mix(h ^ ((uint64_t)pool->ranges[n->a + i].lo << 32 |
-                              pool->ranges[n->a + i].hi));
+            h = grow_mix(h ^
+                         ((uint64_t)pool->ranges[n->a + i].lo << 32 | pool->ranges[n->a + i].hi));
         return h;
     }
     return grow_mix(h ^ ((uint64_t)n->a << 32 | n->b));
@@ -146,19 +146,17 @@ static uint32_t intern(struct regex_pool *pool, struct regex_node node)
 oll_status regex_pool_init(struct regex_pool *pool)
 {
     *pool = (struct regex_pool){0};
-    if (!grow_table(pool) ||
-        !grow_array((void **)&pool->nodes, &pool->cap_nodes, 64, REGEX_MAX_NODES,
-                    sizeof *pool->nodes)) {
+    if (!grow_table(pool) || !grow_array((void **)&pool->nodes, &pool->cap_nodes, 64,
+                                         REGEX_MAX_NODES, sizeof *pool->nodes)) {
         regex_pool_free(pool);
         return OLL_ERR_MEMORY;
     }
     /* Node 0 ends the hash chains, so it is not in the table: constructors return it by name. */
-    pool->nodes[pool->n_nodes++] = (struct regex_node){.kind = REGEX_K_NONE, .plain = true,
-                                                       .finite = true};
+    pool->nodes[pool->n_nodes++] =
+        (struct regex_node){.kind = REGEX_K_NONE, .plain = true, .finite = true};
     uint32_t eps = intern(pool, (struct regex_node){.kind = REGEX_K_EPS});
     uint32_t any = regex_range(pool, 0, REGEX_MAX_CP);
-    uint32_t all = intern(pool, (struct regex_node){.kind = REGEX_K_REP, .a = any,
-                                                    .c = REGEX_INF});
+    uint32_t all = intern(pool, (struct regex_node){.kind = REGEX_K_REP, .a = any, .c = REGEX_INF});
     if (pool->status == OLL_OK)
         OLL_ASSERT(eps == REGEX_EPS && any == REGEX_ANY && all == REGEX_ALL);
     else
@@ -365,8 +363,9 @@ static uint32_t merge_kids(struct regex_pool *pool, enum regex_kind kind, uint32
             continue;
         }
         pool->n_kids = at + k; /* what stands there must survive the making of sets */
-        set = !has_set ? id : kind == REGEX_K_ALT ? set_join(pool, set, id)
-                                                  : set_meet(pool, set, id);
+        set = !has_set              ? id
+              : kind == REGEX_K_ALT ? set_join(pool, set, id)
+                                    : set_meet(pool, set, id);
         pool->n_kids = at;
         has_set = true;
         if (set == REGEX_NONE)
@@ -584,7 +583,7 @@ static uint32_t derive_list(struct regex_pool *pool, struct regex_node node, uin
         if (d != (is_alt ? (uint32_t)REGEX_NONE : (uint32_t)REGEX_ALL))
             out[n++] = d;
     }
-    uint32_t result = n == 0 ? (is_alt ? REGEX_NONE : REGEX_ALL)
+    uint32_t result = n == 0   ? (is_alt ? REGEX_NONE : REGEX_ALL)
                       : n == 1 ? out[0]
                                : make_list(pool, (enum regex_kind)node.kind, out, n);
     if (out != small)
@@ -642,8 +641,8 @@ bool regex_matches(struct regex_pool *pool, uint32_t id, const char *text, size_
 
 /* ---- freedom ---- */
 
-static uint32_t free_length(const struct regex_pool *pool, uint32_t id, const struct regex_node *set,
-                            int depth)
+static uint32_t free_length(const struct regex_pool *pool, uint32_t id,
+                            const struct regex_node *set, int depth)
 {
     const struct regex_node *n = &pool->nodes[id];
     uint32_t best = 0;

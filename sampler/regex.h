@@ -33,20 +33,20 @@ struct regex_range {
 enum regex_kind {
     REGEX_K_NONE,
     REGEX_K_EPS,
-    REGEX_K_SET,  /* a: first range, b: number of ranges, sorted and apart */
-    REGEX_K_CAT,  /* a, then b; a is no CAT */
-    REGEX_K_ALT,  /* kids[a .. a + b) sorted */
-    REGEX_K_AND,  /* the same */
-    REGEX_K_NOT,  /* a */
-    REGEX_K_REP,  /* a, b to c times (REGEX_INF: no end) */
-    REGEX_K_MULT  /* decimal numbers that are multiples: a modulus, b remainder, c phase */
+    REGEX_K_SET, /* a: first range, b: number of ranges, sorted and apart */
+    REGEX_K_CAT, /* a, then b; a is no CAT */
+    REGEX_K_ALT, /* kids[a .. a + b) sorted */
+    REGEX_K_AND, /* the same */
+    REGEX_K_NOT, /* a */
+    REGEX_K_REP, /* a, b to c times (REGEX_INF: no end) */
+    REGEX_K_MULT /* decimal numbers that are multiples: a modulus, b remainder, c phase */
 };
 
 struct regex_node {
     uint8_t kind;
     bool nullable;
-    bool plain;  /* no AND, NOT or MULT inside: not empty unless it is REGEX_NONE */
-    bool finite; /* surely a finite language; false: not known */
+    bool plain;    /* no AND, NOT or MULT inside: not empty unless it is REGEX_NONE */
+    bool finite;   /* surely a finite language; false: not known */
     uint8_t empty; /* memo of regex_is_empty (regex_dfa.h): 0 not known, 1 no, 2 yes */
     uint32_t a, b, c;
     uint32_t chain; /* next of the same hash */

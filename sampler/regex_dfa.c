@@ -178,8 +178,7 @@ static oll_status make_classes(struct regex_dfa *dfa, uint32_t root)
 
 static inline uint32_t class_of(const struct regex_dfa *dfa, uint32_t cp)
 {
-    return cp < 128 ? dfa->ascii[cp]
-                    : dfa->classes[interval_of(dfa->starts, dfa->n_interval, cp)];
+    return cp < 128 ? dfa->ascii[cp] : dfa->classes[interval_of(dfa->starts, dfa->n_interval, cp)];
 }
 
 /* ---- states ---- */
@@ -221,8 +220,7 @@ static uint32_t state_of(struct regex_dfa *dfa, uint32_t regex)
     const struct regex_node *node = &dfa->pool->nodes[regex];
     dfa->states[dfa->n_state] = (struct regex_dfa_state){
         .regex = regex, .accepts = node->nullable, .alive = node->plain || node->nullable};
-    memset(dfa->next + (size_t)dfa->n_state * dfa->n_class, 0xFF,
-           dfa->n_class * sizeof *dfa->next);
+    memset(dfa->next + (size_t)dfa->n_state * dfa->n_class, 0xFF, dfa->n_class * sizeof *dfa->next);
     dfa->table[at] = dfa->n_state++;
     if (2 * dfa->n_state > dfa->table_mask && !grow_table(dfa)) {
         dfa->n_state--; /* the slot names a state that is not there: nothing may be looked up */
@@ -240,8 +238,9 @@ oll_status regex_dfa_init(struct regex_dfa *dfa, struct regex_pool *pool, uint32
     oll_status status = make_classes(dfa, root);
     if (status == OLL_OK && !grow_table(dfa))
         status = OLL_ERR_MEMORY;
-    if (status == OLL_OK && grow_array((void **)&dfa->states, &dfa->cap_state, 8,
-                                       REGEX_DFA_MAX_STATES, sizeof *dfa->states) &&
+    if (status == OLL_OK &&
+        grow_array((void **)&dfa->states, &dfa->cap_state, 8, REGEX_DFA_MAX_STATES,
+                   sizeof *dfa->states) &&
         grow_array((void **)&dfa->next, &dfa->cap_next, 8ull * dfa->n_class, MAX_CELLS,
                    sizeof *dfa->next)) {
         dfa->states[0] = (struct regex_dfa_state){.alive = 2, .has_bytes = true};
@@ -279,8 +278,8 @@ static uint32_t successor(struct regex_dfa *dfa, uint32_t state, uint32_t class)
         return *cell;
     if (class == 0 || dfa->pool->status != OLL_OK)
         return REGEX_DFA_DEAD;
-    uint32_t to = state_of(dfa, regex_derive(dfa->pool, dfa->states[state].regex,
-                                             dfa->samples[class]));
+    uint32_t to =
+        state_of(dfa, regex_derive(dfa->pool, dfa->states[state].regex, dfa->samples[class]));
     if (dfa->pool->status == OLL_OK)
         dfa->next[(size_t)state * dfa->n_class + class] = to; /* `cell` may have moved */
     return to;

@@ -115,19 +115,20 @@ static uint32_t fraction_bound(struct regex_pool *pool, const struct regex_decim
 {
     const char *f = d->fraction;
     uint32_t n = d->n_fraction, any = digits(pool, 0, REGEX_INF);
-    uint32_t nonzero = regex_cat(pool, zeros(pool, 0),
-                                 regex_cat(pool, digit(pool, '1', '9'), any));
+    uint32_t nonzero = regex_cat(pool, zeros(pool, 0), regex_cat(pool, digit(pool, '1', '9'), any));
     uint32_t none = regex_opt(pool, fraction(pool, zeros(pool, 1))); /* a fraction of nothing */
     /* The text 0.f itself and what goes on from it, then from the last digit to the first. */
     uint32_t body = up ? (open ? nonzero : any) : open ? REGEX_NONE : zeros(pool, 0);
     if (n == 0) {
-        uint32_t more = fraction(pool, up ? (open ? nonzero : digits(pool, 1, REGEX_INF))
-                                          : open ? REGEX_NONE : zeros(pool, 1));
+        uint32_t more = fraction(pool, up     ? (open ? nonzero : digits(pool, 1, REGEX_INF))
+                                       : open ? REGEX_NONE
+                                              : zeros(pool, 1));
         return open ? more : regex_opt(pool, more);
     }
     for (uint32_t i = n; i-- > 0;) {
         body = regex_cat(pool, regex_char(pool, (uint32_t)f[i]), body);
-        uint32_t other = up ? digit(pool, (char)(f[i] + 1), '9') : digit(pool, '0', (char)(f[i] - 1));
+        uint32_t other =
+            up ? digit(pool, (char)(f[i] + 1), '9') : digit(pool, '0', (char)(f[i] - 1));
         body = regex_alt2(pool, body, regex_cat(pool, other, any));
         /* Ending before this digit is smaller, since some later digit is not zero. */
         if (!up && i > 0)
@@ -147,7 +148,8 @@ static uint32_t magnitude_bound(struct regex_pool *pool, const struct regex_deci
     uint32_t body = fraction_bound(pool, d, up, open);
     for (uint32_t i = n; i-- > 0;) {
         char lo = i == 0 && n > 1 ? '1' : '0';
-        uint32_t other = up ? digit(pool, (char)(w[i] + 1), '9') : digit(pool, lo, (char)(w[i] - 1));
+        uint32_t other =
+            up ? digit(pool, (char)(w[i] + 1), '9') : digit(pool, lo, (char)(w[i] - 1));
         uint32_t rest = regex_cat(pool, digits(pool, n - 1 - i, n - 1 - i), any);
         body = regex_alt2(pool, regex_cat(pool, regex_char(pool, (uint32_t)w[i]), body),
                           regex_cat(pool, other, rest));
@@ -156,8 +158,8 @@ static uint32_t magnitude_bound(struct regex_pool *pool, const struct regex_deci
     if (up)
         other = regex_cat(pool, first, digits(pool, n, REGEX_INF));
     else if (n > 1)
-        other = regex_alt2(pool, regex_char(pool, '0'),
-                           regex_cat(pool, first, digits(pool, 0, n - 2)));
+        other =
+            regex_alt2(pool, regex_char(pool, '0'), regex_cat(pool, first, digits(pool, 0, n - 2)));
     return regex_alt2(pool, body, regex_cat(pool, other, any));
 }
 
@@ -214,7 +216,7 @@ uint32_t regex_spelling(struct regex_pool *pool, const struct regex_decimal *v)
 
 uint32_t regex_value(struct regex_pool *pool, const struct regex_decimal *v)
 {
-    uint32_t tail = v->n_fraction ? zeros(pool, 0)
-                                  : regex_opt(pool, fraction(pool, zeros(pool, 1)));
+    uint32_t tail =
+        v->n_fraction ? zeros(pool, 0) : regex_opt(pool, fraction(pool, zeros(pool, 1)));
     return regex_cat(pool, regex_spelling(pool, v), tail);
 }

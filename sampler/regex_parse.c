@@ -160,7 +160,7 @@ static void set_append(struct set *s, struct set *other)
 
 static void add_spaces(struct set *s, bool wide)
 {
-    static const struct regex_range both[] = {{'\t', '\r'}, {' ', ' '}, {0xA0, 0xA0},
+    static const struct regex_range both[] = {{'\t', '\r'},     {' ', ' '},       {0xA0, 0xA0},
                                               {0x1680, 0x1680}, {0x2000, 0x200A}, {0x2028, 0x2029},
                                               {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}};
     for (size_t i = 0; i < sizeof both / sizeof *both; i++)
@@ -206,9 +206,9 @@ static void add_class_escape(struct set *s, char letter, bool outside)
 static const struct {
     const char *name;
     uint32_t bits;
-} categories[] = {{"L", CHAR_L},   {"Letter", CHAR_L}, {"Lu", CHAR_LU},  {"Ll", CHAR_LL},
-                  {"Lt", CHAR_LT}, {"Lm", CHAR_LM},    {"Lo", CHAR_LO},  {"M", CHAR_M},
-                  {"N", CHAR_N},   {"Nd", CHAR_DIGIT}, {"P", CHAR_P},    {"S", CHAR_S},
+} categories[] = {{"L", CHAR_L},   {"Letter", CHAR_L}, {"Lu", CHAR_LU},       {"Ll", CHAR_LL},
+                  {"Lt", CHAR_LT}, {"Lm", CHAR_LM},    {"Lo", CHAR_LO},       {"M", CHAR_M},
+                  {"N", CHAR_N},   {"Nd", CHAR_DIGIT}, {"P", CHAR_P},         {"S", CHAR_S},
                   {"Z", CHAR_Z},   {"Cc", CHAR_CC},    {"Alphabetic", CHAR_L}};
 
 /* \p{..} and \P{..}, after the letter. */

@@ -135,10 +135,15 @@ static int32_t arg_max(const float *logits, uint32_t n)
 
 int32_t oll_sampler_sample(struct oll_sampler *s, float *logits)
 {
-    const struct oll_sampler_params *p = &s->params;
-    struct candidates *c = &s->candidates;
     if (s->counts)
         apply_penalties(s, logits);
+    return oll_sampler_redraw(s, logits);
+}
+
+int32_t oll_sampler_redraw(struct oll_sampler *s, const float *logits)
+{
+    const struct oll_sampler_params *p = &s->params;
+    struct candidates *c = &s->candidates;
     if (p->temperature <= 0)
         return arg_max(logits, s->n_vocab);
     bool whole = p->top_k <= 0 || (uint32_t)p->top_k >= s->n_vocab;

@@ -48,6 +48,10 @@ void oll_sampler_accept(struct oll_sampler *s, int32_t token);
  * never chosen; OLL_SAMPLER_NO_TOKEN when there is no other. */
 int32_t oll_sampler_sample(struct oll_sampler *s, float *logits);
 
+/* Chooses again from the same logits, of which some have become -inf since: the penalties, which
+ * oll_sampler_sample has taken off, are not taken off twice. */
+int32_t oll_sampler_redraw(struct oll_sampler *s, const float *logits);
+
 /* ln(sum exp(logits[i])), NaN entries left out; -inf when there is nothing. */
 double oll_logsumexp(const float *logits, uint32_t n);
 

@@ -95,7 +95,9 @@ static bool build_slice(struct oll_token_trie *trie, struct token_slice *slice, 
 
 /* What JSON strings hold as it is; text without punctuation; words. */
 #define RANGES_STRING                                                                              \
-    {{0x20, 0x21}, {0x23, 0x5B}, {0x5D, 0x7E}, {0x80, 0xD7FF}, {0xE000, REGEX_MAX_CP}}
+    {                                                                                              \
+        {0x20, 0x21}, {0x23, 0x5B}, {0x5D, 0x7E}, {0x80, 0xD7FF}, { 0xE000, REGEX_MAX_CP }         \
+    }
 #define RANGES_TEXT {{' ', ' '}, {'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}, {0xA1, 0xD7FF}}
 #define RANGES_WORD {{'0', '9'}, {'A', 'Z'}, {'a', 'z'}}
 

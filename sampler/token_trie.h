@@ -20,8 +20,8 @@
 enum { TOKEN_TRIE_MAX_DEPTH = 255, TOKEN_TRIE_SLICES = 10, TOKEN_TRIE_SLICE_RANGES = 8 };
 
 struct token_node {
-    uint32_t skip; /* nodes of the subtree, this one included */
-    int32_t token; /* that ends here, OLL_TOKEN_NONE: none */
+    uint32_t skip;       /* nodes of the subtree, this one included */
+    int32_t token;       /* that ends here, OLL_TOKEN_NONE: none */
     uint8_t byte, depth; /* depth 0: a first byte */
 };
 
@@ -42,7 +42,7 @@ struct oll_token_trie {
     struct token_tree all;
     int32_t *same; /* [n_vocab] next token with the same bytes, OLL_TOKEN_NONE: none */
     struct token_slice slices[TOKEN_TRIE_SLICES]; /* largest first */
-    uint64_t *ends; /* [n_words] tokens that end a generation */
+    uint64_t *ends;                               /* [n_words] tokens that end a generation */
     uint32_t n_vocab, n_words;
     const struct oll_tokenizer *tok; /* borrowed */
 };

@@ -52,7 +52,8 @@ static void check_texts(const char *schema, bool strict, const char *const *text
     close_schema(&w);
 }
 
-#define TEXTS(...) (const char *const[]){__VA_ARGS__, NULL}
+#define TEXTS(...)                                                                                 \
+    (const char *const[]) { __VA_ARGS__, NULL }
 
 static void check_error(const char *schema, oll_status expected, const char *part)
 {
@@ -87,7 +88,8 @@ TEST(properties_in_order)
                 TEXTS("+{\"a\":1,\"c\":null}", "+{\"a\":1,\"b\":\"\",\"c\":null}",
                       "-{\"c\":null,\"a\":1}", "-{\"a\":1}", "-{\"a\":1,\"c\":null,\"d\":2}",
                       "-{\"a\":1,\"a\":1,\"c\":null}"));
-    check_texts(schema, true, TEXTS("+{\"a\":1,\"c\":null,\"d\":2}", "-{\"a\":1,\"c\":null,\"a\":2}"));
+    check_texts(schema, true,
+                TEXTS("+{\"a\":1,\"c\":null,\"d\":2}", "-{\"a\":1,\"c\":null,\"a\":2}"));
 }
 
 TEST(integers)
@@ -100,15 +102,18 @@ TEST(integers)
                 TEXTS("+2", "-1", "+120", "-121", "+99"));
     check_texts("{\"type\":\"integer\",\"minimum\":100}", false,
                 TEXTS("+100", "+1000", "-99", "--100", "+999"));
-    check_texts("{\"type\":\"integer\",\"maximum\":-20}", false, TEXTS("+-20", "+-21", "--19", "-0", "-20"));
+    check_texts("{\"type\":\"integer\",\"maximum\":-20}", false,
+                TEXTS("+-20", "+-21", "--19", "-0", "-20"));
 }
 
 TEST(numbers)
 {
-    check_texts("{\"type\":\"number\",\"exclusiveMinimum\":0,\"maximum\":1.5}", false,
-                TEXTS("+0.01", "+1.50", "+1.5", "+1", "+1.49", "-0", "-0.00", "-1.51", "--1", "-2"));
-    check_texts("{\"type\":\"number\",\"minimum\":-1.25,\"maximum\":-0.5}", false,
-                TEXTS("+-1.25", "+-0.5", "+-1", "+-0.50", "--0.4", "--1.26", "--1.3", "-0.7", "--2"));
+    check_texts(
+        "{\"type\":\"number\",\"exclusiveMinimum\":0,\"maximum\":1.5}", false,
+        TEXTS("+0.01", "+1.50", "+1.5", "+1", "+1.49", "-0", "-0.00", "-1.51", "--1", "-2"));
+    check_texts(
+        "{\"type\":\"number\",\"minimum\":-1.25,\"maximum\":-0.5}", false,
+        TEXTS("+-1.25", "+-0.5", "+-1", "+-0.50", "--0.4", "--1.26", "--1.3", "-0.7", "--2"));
     check_texts("{\"type\":\"number\",\"multipleOf\":0.01}", false,
                 TEXTS("-1.255", "+1.25", "+1.250", "+-3", "+0.1", "+0", "-0.001"));
     check_texts("{\"type\":\"integer\",\"multipleOf\":7,\"minimum\":10}", false,
@@ -159,16 +164,18 @@ TEST(formats)
 
 TEST(arrays)
 {
-    check_texts("{\"type\":\"array\",\"prefixItems\":[{\"type\":\"integer\"},{\"type\":\"string\"}],"
-                "\"items\":false}",
-                false, TEXTS("+[]", "+[1]", "+[1, \"x\"]", "-[\"x\"]", "-[1,\"x\",2]"));
+    check_texts(
+        "{\"type\":\"array\",\"prefixItems\":[{\"type\":\"integer\"},{\"type\":\"string\"}],"
+        "\"items\":false}",
+        false, TEXTS("+[]", "+[1]", "+[1, \"x\"]", "-[\"x\"]", "-[1,\"x\",2]"));
     check_texts("{\"enum\":[\"red\",3,null,[1,{\"a\":2}]]}", false,
                 TEXTS("+\"red\"", "+3", "+null", "-\"re\"", "-30", "+[1, {\"a\": 2}]", "-[1]"));
     check_texts("{\"type\":\"array\",\"items\":{\"const\":1},\"minItems\":2,\"maxItems\":3}", false,
                 TEXTS("-[]", "-[1]", "+[1,1]", "+[1, 1, 1]", "-[1,1,1,1]"));
-    check_texts("{\"type\":\"array\",\"items\":{\"enum\":[\"a\",\"b\",\"c\"]},\"uniqueItems\":true}",
-                false, TEXTS("+[\"a\",\"c\"]", "-[\"a\",\"a\"]", "+[\"c\",\"b\",\"a\"]",
-                             "-[\"c\",\"b\",\"a\",\"a\"]", "+[]"));
+    check_texts(
+        "{\"type\":\"array\",\"items\":{\"enum\":[\"a\",\"b\",\"c\"]},\"uniqueItems\":true}", false,
+        TEXTS("+[\"a\",\"c\"]", "-[\"a\",\"a\"]", "+[\"c\",\"b\",\"a\"]",
+              "-[\"c\",\"b\",\"a\",\"a\"]", "+[]"));
     check_texts("{\"type\":\"array\",\"items\":{\"type\":\"integer\"},\"contains\":{\"minimum\":5},"
                 "\"minContains\":2}",
                 false, TEXTS("-[]", "-[5]", "+[5,6]", "+[1,5,2,7,3]", "-[1,2,5]"));
@@ -182,23 +189,25 @@ TEST(arrays)
 
 TEST(all_of_closes_after_merging)
 {
-    check_texts("{\"allOf\":[{\"properties\":{\"a\":{\"minimum\":3}},\"required\":[\"a\"]},"
-                "{\"properties\":{\"a\":{\"type\":\"integer\",\"maximum\":4},\"b\":{}}}]}",
-                false,
-                TEXTS("+{\"a\":3}", "+{\"a\":4,\"b\":1}", "-{\"a\":5}", "-{}", "-{\"a\":3,\"c\":1}"));
+    check_texts(
+        "{\"allOf\":[{\"properties\":{\"a\":{\"minimum\":3}},\"required\":[\"a\"]},"
+        "{\"properties\":{\"a\":{\"type\":\"integer\",\"maximum\":4},\"b\":{}}}]}",
+        false,
+        TEXTS("+{\"a\":3}", "+{\"a\":4,\"b\":1}", "-{\"a\":5}", "-{}", "-{\"a\":3,\"c\":1}"));
 }
 
 TEST(references)
 {
-    check_texts("{\"$ref\":\"#/$defs/node\",\"$defs\":{\"node\":{\"type\":\"object\",\"properties\":"
-                "{\"v\":{\"type\":\"integer\"},\"next\":{\"$ref\":\"#/$defs/node\"}},"
-                "\"required\":[\"v\"]}}}",
-                false,
-                TEXTS("+{\"v\":1,\"next\":{\"v\":2}}", "-{\"v\":1,\"next\":{}}", "+{\"v\":1}"));
-    check_texts("{\"$id\":\"http://a.b/c/d.json\",\"properties\":{\"x\":{\"$ref\":\"e.json#pos\"}},"
-                "\"definitions\":{\"y\":{\"$id\":\"e.json\",\"definitions\":{\"z\":{\"$anchor\":\"pos\","
-                "\"type\":\"integer\"}}}}}",
-                false, TEXTS("+{\"x\":1}", "-{\"x\":\"1\"}"));
+    check_texts(
+        "{\"$ref\":\"#/$defs/node\",\"$defs\":{\"node\":{\"type\":\"object\",\"properties\":"
+        "{\"v\":{\"type\":\"integer\"},\"next\":{\"$ref\":\"#/$defs/node\"}},"
+        "\"required\":[\"v\"]}}}",
+        false, TEXTS("+{\"v\":1,\"next\":{\"v\":2}}", "-{\"v\":1,\"next\":{}}", "+{\"v\":1}"));
+    check_texts(
+        "{\"$id\":\"http://a.b/c/d.json\",\"properties\":{\"x\":{\"$ref\":\"e.json#pos\"}},"
+        "\"definitions\":{\"y\":{\"$id\":\"e.json\",\"definitions\":{\"z\":{\"$anchor\":\"pos\","
+        "\"type\":\"integer\"}}}}}",
+        false, TEXTS("+{\"x\":1}", "-{\"x\":\"1\"}"));
     check_error("{\"$ref\":\"#/definitions/none\"}", OLL_ERR_FORMAT, "#/$ref");
     check_error("{\"$ref\":\"http://x.y/z\"}", OLL_ERR_FORMAT, "unresolvable");
     check_error("{\"$defs\":{\"a\":{\"$ref\":\"#/$defs/b\"},\"b\":{\"$ref\":\"#/$defs/a\"}},"
@@ -227,11 +236,13 @@ TEST(negations)
 
 TEST(one_of)
 {
-    const char *kinds = "{\"oneOf\":[{\"type\":\"object\",\"properties\":{\"k\":{\"const\":\"a\"},"
-                        "\"x\":{\"type\":\"integer\"}},\"required\":[\"k\",\"x\"]},{\"type\":\"object\","
-                        "\"properties\":{\"k\":{\"const\":\"b\"}},\"required\":[\"k\"]}]}";
-    check_texts(kinds, false, TEXTS("+{\"k\":\"a\",\"x\":1}", "+{\"k\":\"b\"}", "-{\"k\":\"a\"}",
-                                    "-{\"k\":\"b\",\"x\":1}"));
+    const char *kinds =
+        "{\"oneOf\":[{\"type\":\"object\",\"properties\":{\"k\":{\"const\":\"a\"},"
+        "\"x\":{\"type\":\"integer\"}},\"required\":[\"k\",\"x\"]},{\"type\":\"object\","
+        "\"properties\":{\"k\":{\"const\":\"b\"}},\"required\":[\"k\"]}]}";
+    check_texts(kinds, false,
+                TEXTS("+{\"k\":\"a\",\"x\":1}", "+{\"k\":\"b\"}", "-{\"k\":\"a\"}",
+                      "-{\"k\":\"b\",\"x\":1}"));
     check_texts("{\"oneOf\":[{\"multipleOf\":3},{\"multipleOf\":5}],\"type\":\"integer\"}", false,
                 TEXTS("+3", "+5", "-15", "-7", "-0"));
     check_texts("{\"type\":\"object\",\"properties\":{\"a\":{},\"b\":{}},\"oneOf\":[{\"required\":"
@@ -246,21 +257,25 @@ TEST(one_of)
 
 TEST(unnamed_members)
 {
-    check_texts("{\"type\":\"object\",\"properties\":{\"ab\":{\"const\":1}},\"additionalProperties\":"
-                "{\"type\":\"string\"}}",
-                false,
-                TEXTS("+{\"ab\":1,\"c\":\"x\"}", "-{\"ab\":\"x\"}", "+{\"a\":\"x\",\"abc\":\"y\"}",
-                      "-{\"c\":1}", "-{\"c\":\"\",\"ab\":1}"));
+    check_texts(
+        "{\"type\":\"object\",\"properties\":{\"ab\":{\"const\":1}},\"additionalProperties\":"
+        "{\"type\":\"string\"}}",
+        false,
+        TEXTS("+{\"ab\":1,\"c\":\"x\"}", "-{\"ab\":\"x\"}", "+{\"a\":\"x\",\"abc\":\"y\"}",
+              "-{\"c\":1}", "-{\"c\":\"\",\"ab\":1}"));
     check_texts("{\"type\":\"object\",\"patternProperties\":{\"^x\":{\"const\":1},\"y$\":"
                 "{\"type\":\"integer\"}},\"additionalProperties\":false}",
                 false,
                 TEXTS("+{\"x\":1}", "+{\"ay\":7}", "+{\"xy\":1}", "-{\"xy\":2}", "-{\"a\":1}"));
-    check_texts("{\"type\":\"object\",\"propertyNames\":{\"maxLength\":2},\"properties\":{\"abc\":{}}}",
-                false, TEXTS("+{\"ab\":1}", "-{\"abc\":1}", "-{\"abd\":1}"));
-    check_texts("{\"type\":\"object\",\"properties\":{\"a\":{},\"b\":{},\"c\":{}},\"minProperties\":2,"
-                "\"maxProperties\":2}",
-                false, TEXTS("-{}", "-{\"a\":1}", "+{\"a\":1,\"c\":1}", "+{\"b\":1,\"c\":1}",
-                             "-{\"a\":1,\"b\":1,\"c\":1}", "-{\"c\":1}"));
+    check_texts(
+        "{\"type\":\"object\",\"propertyNames\":{\"maxLength\":2},\"properties\":{\"abc\":{}}}",
+        false, TEXTS("+{\"ab\":1}", "-{\"abc\":1}", "-{\"abd\":1}"));
+    check_texts(
+        "{\"type\":\"object\",\"properties\":{\"a\":{},\"b\":{},\"c\":{}},\"minProperties\":2,"
+        "\"maxProperties\":2}",
+        false,
+        TEXTS("-{}", "-{\"a\":1}", "+{\"a\":1,\"c\":1}", "+{\"b\":1,\"c\":1}",
+              "-{\"a\":1,\"b\":1,\"c\":1}", "-{\"c\":1}"));
     check_texts("{\"type\":\"object\",\"required\":[\"q\\\"\\u0001\"]}", false,
                 TEXTS("+{\"q\\\"\\u0001\":1}", "-{}", "+{\"q\\\"\\u0001\": 1, \"r\": 2}"));
 }
@@ -268,7 +283,8 @@ TEST(unnamed_members)
 TEST(errors_name_the_place)
 {
     check_error("{\"properties\":{\"tags\":{\"type\":\"array\",\"uniqueItems\":true}}}",
-                OLL_ERR_UNSUPPORTED, "unsupported JSON schema: \"uniqueItems\" at #/properties/tags");
+                OLL_ERR_UNSUPPORTED,
+                "unsupported JSON schema: \"uniqueItems\" at #/properties/tags");
     check_error("{\"properties\":{\"a/b\":{\"pattern\":\"(\"}}}", OLL_ERR_FORMAT,
                 "at #/properties/a~1b/pattern");
     check_error("{\"type\":\"any\"}", OLL_ERR_FORMAT, "Unrecognized schema");
