@@ -101,7 +101,9 @@ static bool equal_at(struct jinja_run *run, struct jinja_value a, struct jinja_v
     switch (a.type) {
     case JINJA_UNDEFINED:
     case JINJA_NONE: return true;
-    case JINJA_STR: return a.s->len == b.s->len && !memcmp(a.s->data, b.s->data, a.s->len);
+    case JINJA_STR:
+        return a.s->len == b.s->len && jinja_step(run, a.s->len / 64) &&
+               !memcmp(a.s->data, b.s->data, a.s->len);
     case JINJA_SEQ: return equal_seqs(run, a.q, b.q, depth);
     case JINJA_DICT: return equal_dicts(run, a.d, b.d, depth);
     case JINJA_SPACE: return a.d == b.d;

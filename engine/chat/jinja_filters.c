@@ -162,7 +162,7 @@ static struct jinja_value filter_wordcount(struct jinja_run *run, struct jinja_v
     int64_t n = 0;
     bool inside = false;
     (void)args;
-    for (size_t i = 0; s && i < s->len; i++) {
+    for (size_t i = 0; s && i < s->len && jinja_tick(run); i++) {
         const char c = s->data[i];
         const bool word = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
                           (c >= 'A' && c <= 'Z') || c == '_' || (unsigned char)c >= 0x80;
@@ -349,6 +349,7 @@ static struct jinja_value filter_int(struct jinja_run *run, struct jinja_value v
     int64_t whole;
     if (v.type == JINJA_INT || v.type == JINJA_BOOL)
         return jinja_int(v.type == JINJA_INT ? v.i : v.b);
+    jinja_step(run, v.type == JINJA_STR ? v.s->len / 2 : 0);
     if (v.type == JINJA_STR && base >= 2 && base <= 36 && parse_int(v.s, (int)base, &whole))
         return jinja_int(whole);
     if (v.type == JINJA_FLOAT)
@@ -365,7 +366,7 @@ static struct jinja_value filter_float(struct jinja_run *run, struct jinja_value
 {
     const struct jinja_value *fallback = jinja_arg(args, 0, "default");
     double real;
-    (void)run;
+    jinja_step(run, v.type == JINJA_STR ? v.s->len / 4 : 0);
     if (jinja_is_number(v))
         return jinja_float(jinja_as_double(v));
     if (v.type == JINJA_STR && parse_number(v.s, &real))

@@ -122,6 +122,7 @@ static struct jinja_value partition_at(struct jinja_run *run, struct jinja_value
     struct jinja_value out = jinja_seq(run, JINJA_TUPLE, 3);
     if (!jinja_ok(run) || sep->len == 0)
         return jinja_fail(run, OLL_ERR_FORMAT, "empty separator");
+    jinja_step(run, s->len / 16);
     const size_t at = from_right ? jinja_rfind(s->data, s->len, sep->data, sep->len)
                                  : jinja_find(s->data, s->len, 0, sep->data, sep->len);
     const bool found = at != SIZE_MAX;
@@ -145,9 +146,10 @@ static struct jinja_value str_rpartition(struct jinja_run *run, struct jinja_val
     return partition_at(run, v, args, true);
 }
 
-static bool has_affix(const struct jinja_str *s, const struct jinja_str *affix, bool at_end)
+static bool has_affix(struct jinja_run *run, const struct jinja_str *s,
+                      const struct jinja_str *affix, bool at_end)
 {
-    return affix->len <= s->len &&
+    return affix->len <= s->len && jinja_step(run, affix->len / 64) &&
            !memcmp(s->data + (at_end ? s->len - affix->len : 0), affix->data, affix->len);
 }
 
@@ -157,12 +159,13 @@ static struct jinja_value test_affix(struct jinja_run *run, struct jinja_value v
 {
     const struct jinja_value *affix = jinja_arg(args, 0, NULL);
     if (affix && affix->type == JINJA_STR)
-        return jinja_bool(has_affix(v.s, affix->s, at_end));
+        return jinja_bool(has_affix(run, v.s, affix->s, at_end));
     if (!affix || affix->type != JINJA_SEQ || affix->q->kind != JINJA_TUPLE)
         return jinja_fail(run, OLL_ERR_FORMAT, "a str or a tuple of str expected, not '%s'",
                           affix ? jinja_type_name(*affix) : "nothing");
     for (size_t i = 0; i < affix->q->n; i++)
-        if (affix->q->items[i].type == JINJA_STR && has_affix(v.s, affix->q->items[i].s, at_end))
+        if (affix->q->items[i].type == JINJA_STR &&
+            has_affix(run, v.s, affix->q->items[i].s, at_end))
             return jinja_bool(true);
     return jinja_bool(false);
 }
@@ -183,7 +186,7 @@ static struct jinja_value str_removeprefix(struct jinja_run *run, struct jinja_v
                                            const struct jinja_args *args)
 {
     const struct jinja_str *s = v.s, *affix = need_str(run, args, 0);
-    if (!has_affix(s, affix, false))
+    if (!has_affix(run, s, affix, false))
         return v;
     return jinja_str(run, s->data + affix->len, s->len - affix->len);
 }
@@ -192,7 +195,7 @@ static struct jinja_value str_removesuffix(struct jinja_run *run, struct jinja_v
                                            const struct jinja_args *args)
 {
     const struct jinja_str *s = v.s, *affix = need_str(run, args, 0);
-    return has_affix(s, affix, true) ? jinja_str(run, s->data, s->len - affix->len) : v;
+    return has_affix(run, s, affix, true) ? jinja_str(run, s->data, s->len - affix->len) : v;
 }
 
 static struct jinja_value str_replace(struct jinja_run *run, struct jinja_value v,
@@ -247,6 +250,7 @@ static struct jinja_value str_count(struct jinja_run *run, struct jinja_value v,
 {
     const struct jinja_str *what = need_str(run, args, 0);
     int64_t n = 0;
+    jinja_step(run, v.s->len / 16);
     if (what->len == 0)
         return jinja_int((int64_t)jinja_str_chars(v.s) + 1);
     for (size_t at = 0; jinja_step(run, 1); n++) {
@@ -275,10 +279,11 @@ static struct jinja_value str_format(struct jinja_run *run, struct jinja_value v
 }
 
 /* Whether the text is not empty and every character is a digit, a letter, one of them, a blank. */
-static struct jinja_value every(const struct jinja_str *s, bool digits, bool letters, bool blanks)
+static struct jinja_value every(struct jinja_run *run, const struct jinja_str *s, bool digits,
+                                bool letters, bool blanks)
 {
     bool all = s->len > 0;
-    for (size_t i = 0; i < s->len && all;) {
+    for (size_t i = 0; i < s->len && all && jinja_tick(run);) {
         uint32_t cp = 0;
         const int len = oll_utf8_decode(s->data + i, s->len - i, &cp);
         const size_t n = len ? (size_t)len : 1;
@@ -292,33 +297,29 @@ static struct jinja_value every(const struct jinja_str *s, bool digits, bool let
 static struct jinja_value str_isdigit(struct jinja_run *run, struct jinja_value v,
                                       const struct jinja_args *args)
 {
-    (void)run;
     (void)args;
-    return every(v.s, true, false, false);
+    return every(run, v.s, true, false, false);
 }
 
 static struct jinja_value str_isalpha(struct jinja_run *run, struct jinja_value v,
                                       const struct jinja_args *args)
 {
-    (void)run;
     (void)args;
-    return every(v.s, false, true, false);
+    return every(run, v.s, false, true, false);
 }
 
 static struct jinja_value str_isalnum(struct jinja_run *run, struct jinja_value v,
                                       const struct jinja_args *args)
 {
-    (void)run;
     (void)args;
-    return every(v.s, true, true, false);
+    return every(run, v.s, true, true, false);
 }
 
 static struct jinja_value str_isspace(struct jinja_run *run, struct jinja_value v,
                                       const struct jinja_args *args)
 {
-    (void)run;
     (void)args;
-    return every(v.s, false, false, true);
+    return every(run, v.s, false, false, true);
 }
 
 static struct jinja_value str_isupper(struct jinja_run *run, struct jinja_value v,

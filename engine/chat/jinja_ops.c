@@ -140,8 +140,12 @@ static struct jinja_value repeat(struct jinja_run *run, struct jinja_value v, in
         return list;
     }
     char *data = jinja_alloc(run, n * (size_t)times, 1);
-    for (int64_t i = 0; data && i < times; i++)
-        memcpy(data + (size_t)i * n, v.s->data, n);
+    /* What is there already is copied behind itself, twice as much each time. */
+    for (size_t done = 0, all = n * (size_t)times; data && done < all;) {
+        const size_t more = done == 0 ? n : done < all - done ? done : all - done;
+        memcpy(data + done, done == 0 ? v.s->data : data, more);
+        done += more;
+    }
     return data ? jinja_str(run, data, n * (size_t)times) : jinja_undefined(NULL);
 }
 

@@ -19,7 +19,7 @@ struct jinja_value jinja_change_case(struct jinja_run *run, const struct jinja_s
     bool in_word = false;
     jinja_step(run, s->len / 16);
     oll_strbuf_init(&text, JINJA_OUTPUT_MAX);
-    for (size_t i = 0; i < s->len && jinja_ok(run);) {
+    for (size_t i = 0; i < s->len && jinja_tick(run);) {
         uint32_t cp, out[3];
         const int len = oll_utf8_decode(s->data + i, s->len - i, &cp);
         if (len == 0) {
@@ -44,7 +44,7 @@ struct jinja_value jinja_escape(struct jinja_run *run, const struct jinja_str *s
     struct oll_strbuf text;
     jinja_step(run, s->len / 16);
     oll_strbuf_init(&text, JINJA_OUTPUT_MAX);
-    for (size_t i = 0; i < s->len; i++) {
+    for (size_t i = 0; i < s->len && jinja_tick(run); i++) {
         const char *special = s->data[i] ? strchr(specials, s->data[i]) : NULL;
         if (special)
             oll_strbuf_adds(&text, names[special - specials]);
@@ -70,11 +70,13 @@ struct jinja_value jinja_strip(struct jinja_run *run, const struct jinja_str *s,
     if (!chars) {
         from = left ? jinja_space_before(s->data, s->len) : 0;
         to -= right ? jinja_space_after(s->data + from, s->len - from) : 0;
+        jinja_step(run, (s->len - (to - from)) / 16);
         return jinja_like(jinja_str(run, s->data + from, to - from), s);
     }
     while (left && from < to) {
         const size_t n = (size_t)jinja_char_len(s->data + from, to - from);
-        if (!jinja_step(run, chars->len / 16) || !is_in(chars, s->data + from, n))
+        if (!jinja_tick(run) || !jinja_step(run, chars->len / 16) ||
+            !is_in(chars, s->data + from, n))
             break;
         from += n;
     }
@@ -82,7 +84,8 @@ struct jinja_value jinja_strip(struct jinja_run *run, const struct jinja_str *s,
         size_t n = 1;
         while (n < 4 && to - n > from && ((unsigned char)s->data[to - n] & 0xc0) == 0x80)
             n++;
-        if (!jinja_step(run, chars->len / 16) || !is_in(chars, s->data + to - n, n))
+        if (!jinja_tick(run) || !jinja_step(run, chars->len / 16) ||
+            !is_in(chars, s->data + to - n, n))
             break;
         to -= n;
     }
@@ -224,14 +227,6 @@ struct jinja_value jinja_split(struct jinja_run *run, const struct jinja_str *s,
     for (size_t i = 0; i < v.q->n; i++)
         jinja_like(v.q->items[i], s);
     return v;
-}
-
-size_t jinja_rfind(const char *s, size_t n, const char *what, size_t n_what)
-{
-    for (size_t at = n_what <= n ? n - n_what + 1 : 0; at-- > 0;)
-        if (!memcmp(s + at, what, n_what))
-            return at;
-    return SIZE_MAX;
 }
 
 /* Length of the line end at s, 0: none. */

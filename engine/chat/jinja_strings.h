@@ -22,8 +22,6 @@ struct jinja_value jinja_split_lines(struct jinja_run *run, const struct jinja_s
 /* `strict`: items must be strings (str.join), otherwise they are printed (the filter). */
 struct jinja_value jinja_join(struct jinja_run *run, const struct jinja_str *sep,
                               const struct jinja_seq *q, bool strict);
-/* Last place of `what` in s[0..n); SIZE_MAX: none. */
-size_t jinja_rfind(const char *s, size_t n, const char *what, size_t n_what);
 /* str.format and the % operator of strings (jinja_format.c). */
 struct jinja_value jinja_format(struct jinja_run *run, const struct jinja_str *s,
                                 const struct jinja_args *args);

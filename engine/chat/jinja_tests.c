@@ -102,7 +102,7 @@ static struct jinja_value has_case(struct jinja_run *run, struct jinja_value v, 
     bool any = false;
     if (!jinja_ok(run))
         return text;
-    for (size_t i = 0; i < text.s->len;) {
+    for (size_t i = 0; i < text.s->len && jinja_tick(run);) {
         uint32_t cp = 0, up[3], low[3];
         const int len = oll_utf8_decode(text.s->data + i, text.s->len - i, &cp);
         const bool is_low = jinja_upper_char(cp, up) > 1 || up[0] != cp;

@@ -69,8 +69,8 @@ size_t jinja_space_before(const char *s, size_t n)
 {
     size_t i = 0;
     while (i < n) {
-        uint32_t cp;
-        const int len = oll_utf8_decode(s + i, n - i, &cp);
+        uint32_t cp = (unsigned char)s[i];
+        const int len = cp < 0x80 ? 1 : oll_utf8_decode(s + i, n - i, &cp);
         if (len == 0 || !is_space(cp))
             break;
         i += (size_t)len;
@@ -83,7 +83,11 @@ size_t jinja_space_after(const char *s, size_t n)
     size_t end = n;
     while (end > 0) {
         size_t at = end - 1;
-        uint32_t cp;
+        uint32_t cp = (unsigned char)s[at];
+        if (cp < 0x80 && is_space(cp)) {
+            end = at;
+            continue;
+        }
         while (at > 0 && end - at < 4 && ((unsigned char)s[at] & 0xc0) == 0x80)
             at--;
         if (oll_utf8_decode(s + at, end - at, &cp) != (int)(end - at) || !is_space(cp))
@@ -93,10 +97,45 @@ size_t jinja_space_after(const char *s, size_t n)
     return n - end;
 }
 
+/* Rolling hash of n bytes that stand `step` apart (1: forwards, -1: backwards). */
+enum { HASH_BASE = 16777619, SHORT_NEEDLE = 16 };
+
+static uint64_t hash_of(const char *s, size_t n, int step)
+{
+    uint64_t hash = 0;
+    for (size_t i = 0; i < n; i++, s += step)
+        hash = hash * HASH_BASE + (unsigned char)*s;
+    return hash;
+}
+
+/* Karp and Rabin 1987: the hash of a window moves along with it, and only windows with the right
+ * hash are compared. Backwards, both texts are read from their ends. */
+static size_t find_long(const char *s, size_t n, const char *what, size_t n_what, int step)
+{
+    const char *at = step > 0 ? s : s + n - 1;
+    const uint64_t wanted = hash_of(step > 0 ? what : what + n_what - 1, n_what, step);
+    uint64_t hash = hash_of(at, n_what, step), top = 1;
+    for (size_t i = 1; i < n_what; i++)
+        top *= HASH_BASE;
+    for (size_t i = 0;; i++, at += step) {
+        const char *window = step > 0 ? at : at - (n_what - 1);
+        if (hash == wanted && !memcmp(window, what, n_what))
+            return (size_t)(window - s);
+        if (i + n_what >= n)
+            return SIZE_MAX;
+        const char *next = step > 0 ? at + n_what : at - n_what;
+        hash = (hash - (unsigned char)*at * top) * HASH_BASE + (unsigned char)*next;
+    }
+}
+
 size_t jinja_find(const char *s, size_t n, size_t from, const char *what, size_t n_what)
 {
     if (n_what == 0)
         return from <= n ? from : SIZE_MAX;
+    if (n_what > SHORT_NEEDLE && from + n_what <= n) {
+        const size_t at = find_long(s + from, n - from, what, n_what, 1);
+        return at == SIZE_MAX ? at : from + at;
+    }
     while (from + n_what <= n) {
         const char *p = memchr(s + from, what[0], n - n_what - from + 1);
         if (!p)
@@ -105,6 +144,16 @@ size_t jinja_find(const char *s, size_t n, size_t from, const char *what, size_t
             return (size_t)(p - s);
         from = (size_t)(p - s) + 1;
     }
+    return SIZE_MAX;
+}
+
+size_t jinja_rfind(const char *s, size_t n, const char *what, size_t n_what)
+{
+    if (n_what > SHORT_NEEDLE && n_what <= n)
+        return find_long(s, n, what, n_what, -1);
+    for (size_t at = n_what <= n ? n - n_what + 1 : 0; at-- > 0;)
+        if (!memcmp(s + at, what, n_what))
+            return at;
     return SIZE_MAX;
 }
 
@@ -254,7 +303,7 @@ struct jinja_value jinja_dict(struct jinja_run *run, size_t cap)
 struct jinja_entry *jinja_dict_find(struct jinja_run *run, struct jinja_dict *d,
                                     struct jinja_value key)
 {
-    jinja_step(run, d->n / 8);
+    jinja_step(run, d->n / 8 + (key.type == JINJA_STR ? key.s->len / 64 : 0));
     for (size_t i = 0; i < d->n; i++) {
         const struct jinja_value k = d->entries[i].key;
         if (key.type == JINJA_STR && k.type == JINJA_STR) {

@@ -126,7 +126,7 @@ enum {
     JINJA_OUTPUT_MAX = 16 << 20,
     JINJA_MEMORY_MAX = 128 << 20,
     JINJA_STEPS_MAX = 10 * 1000 * 1000,
-    JINJA_CPU_MS_MAX = 80,
+    JINJA_CPU_MS_MAX = 60,
     JINJA_CALL_DEPTH_MAX = 64,
     JINJA_EVAL_DEPTH_MAX = 1000,
     JINJA_DATA_DEPTH_MAX = 150,
@@ -142,6 +142,7 @@ struct jinja_run {
     bool raised;       /* by the template itself (raise_exception) */
     uint32_t line;     /* of the node that is being executed */
     uint64_t steps, next_look, start_cpu_ns;
+    uint32_t ticks;
     int eval_depth, call_depth;
     struct tm now;
     struct jinja_scope *globals, *scope;
@@ -155,6 +156,11 @@ struct jinja_value jinja_fail(struct jinja_run *run, oll_status status, const ch
     OLL_PRINTF(3, 4);
 /* Counts work; false when the rendering must end. */
 bool jinja_step(struct jinja_run *run, uint64_t n);
+/* The same for each turn of a loop over characters: four of them count as one step. */
+static inline bool jinja_tick(struct jinja_run *run)
+{
+    return (++run->ticks & 63) != 0 || jinja_step(run, 16);
+}
 /* Zeroed memory of the run; NULL after a failure that is recorded. */
 void *jinja_alloc(struct jinja_run *run, size_t n, size_t size);
 
@@ -205,7 +211,8 @@ size_t jinja_space_before(const char *s, size_t n);
 size_t jinja_space_after(const char *s, size_t n);
 /* Length of the character at s, at least 1: a byte that starts none counts as one. */
 int jinja_char_len(const char *s, size_t n);
-/* First place of `what` in s[0..n) at or behind `from`; SIZE_MAX: none. */
+/* First place of `what` in s[0..n) at or behind `from`; last place; SIZE_MAX: none. Linear time. */
+size_t jinja_rfind(const char *s, size_t n, const char *what, size_t n_what);
 size_t jinja_find(const char *s, size_t n, size_t from, const char *what, size_t n_what);
 
 /* What the builder below collects becomes a string; frees the buffer in any case. */
