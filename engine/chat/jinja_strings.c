@@ -137,8 +137,7 @@ static void split_spaces(struct jinja_run *run, const struct jinja_str *s, int64
     while (at < s->len && jinja_ok(run)) {
         size_t end = at;
         if (max >= 0 && (int64_t)q->n == max) {
-            end = s->len - jinja_space_after(s->data + at, s->len - at);
-            push_part(run, q, s->data + at, end - at);
+            push_part(run, q, s->data + at, s->len - at);
             return;
         }
         while (end < s->len && jinja_space_before(s->data + end, s->len - end) == 0)
@@ -194,8 +193,7 @@ static void rsplit_spaces(struct jinja_run *run, const struct jinja_str *s, int6
     while (end > 0 && jinja_ok(run)) {
         size_t from = end;
         if ((int64_t)q->n == max) {
-            from = jinja_space_before(s->data, end);
-            push_part(run, q, s->data + from, end - from);
+            push_part(run, q, s->data, end);
             break;
         }
         while (from > 0 && jinja_space_after(s->data, from) == 0)
