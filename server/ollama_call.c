@@ -125,7 +125,10 @@ bool ollama_call_fill(struct ollama_call *call, struct oll_request *ask)
     ask->render_only = f->debug;
     ask->logprobs = f->logprobs;
     ask->n_top_logprobs = f->logprobs ? (uint32_t)f->top_logprobs : 0;
+    ask->grammar = f->grammar && f->grammar[0] ? f->grammar : NULL;
     oll_status status = ollama_read_format(call->req->arena, f->format, &ask->format_json, &err);
+    if (status == OLL_OK && ask->grammar && ask->format_json)
+        status = OLL_FAIL(&err, OLL_ERR_LIMIT, "format and grammar cannot be used together");
     if (status == OLL_OK)
         return true;
     int code = status == OLL_ERR_LIMIT ? 400 : 500;

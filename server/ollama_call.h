@@ -15,6 +15,7 @@
 /* Fields of a request that both have; decoded by their own tables. */
 struct ollama_fields {
     const char *model;
+    const char *grammar; /* GBNF instead of a format; "" or NULL: none */
     const struct oll_json *format, *keep_alive, *options, *think;
     bool stream, truncate, shift, logprobs, debug;
     bool think_if_able; /* a model that cannot think is no error: `think` is dropped */
@@ -25,6 +26,7 @@ struct ollama_fields {
 #define OLLAMA_COMMON_FIELDS                                                                       \
     {"model", DECODE_STRING, offsetof(struct ollama_fields, model), NULL},                         \
         {"format", DECODE_ANY, offsetof(struct ollama_fields, format), NULL},                      \
+        {"grammar", DECODE_STRING, offsetof(struct ollama_fields, grammar), NULL},                 \
         {"keep_alive", DECODE_ANY, offsetof(struct ollama_fields, keep_alive), NULL},              \
         {"options", DECODE_OBJECT, offsetof(struct ollama_fields, options), NULL},                 \
         {"think", DECODE_ANY, offsetof(struct ollama_fields, think), NULL},                        \

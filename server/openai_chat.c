@@ -12,7 +12,7 @@
 enum { REPLY_BYTES_MAX = 256 * 1024 * 1024 };
 
 struct chat_fields {
-    const char *model;
+    const char *model, *grammar;
     const struct oll_json *messages, *tools, *stream_options, *reasoning, *reasoning_effort;
     const struct oll_json *response_format, *stop, *max_tokens, *max_completion_tokens;
     const struct oll_json *temperature, *top_p, *seed, *frequency_penalty, *presence_penalty;
@@ -32,6 +32,7 @@ static const struct decode_field members[] = {
     {"reasoning", DECODE_OBJECT, AT(reasoning), "openai.Reasoning"},
     {"reasoning_effort", DECODE_ANY, AT(reasoning_effort), NULL},
     {"response_format", DECODE_OBJECT, AT(response_format), "openai.ResponseFormat"},
+    {"grammar", DECODE_STRING, AT(grammar), NULL},
     {"stop", DECODE_ANY, AT(stop), NULL},
     {"max_tokens", DECODE_ANY, AT(max_tokens), NULL},
     {"max_completion_tokens", DECODE_ANY, AT(max_completion_tokens), NULL},
@@ -328,6 +329,7 @@ static oll_status map(struct openai_chat_call *c, struct http_request *req,
     c->fields.top_logprobs = f->top_logprobs;
     c->fields.debug = f->debug;
     c->fields.format = openai_format(f->response_format);
+    c->fields.grammar = f->grammar;
     c->include_usage = usage && usage->type == OLL_JSON_BOOL && usage->is_true;
     c->created = openai_now();
     snprintf(c->id, sizeof c->id, "chatcmpl-%u", openai_random());

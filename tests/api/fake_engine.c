@@ -130,6 +130,8 @@ static char *render(const struct oll_request *ask)
         oll_strbuf_printf(&sb, "tools: %s\n", ask->tools_json);
     if (ask->format_json)
         oll_strbuf_printf(&sb, "format: %s\n", ask->format_json);
+    if (ask->grammar)
+        oll_strbuf_printf(&sb, "grammar: %s\n", ask->grammar);
     if (ask->think)
         oll_strbuf_printf(&sb, "think: %d\n", ask->think);
     return oll_strbuf_take(&sb, NULL);
