@@ -126,6 +126,12 @@ static void adapt_calls(struct turns *t)
             i += split_calls(t, &old.list[i], old.n - i);
             continue;
         }
+        if (m.n_calls > 0 && t->needs->null_content && m.content[0]) {
+            struct chat_message text = m;
+            text.n_calls = 0;
+            add_turn(t, &text);
+            m.content = m.thinking = "";
+        }
         if (m.n_calls > 0 && t->needs->no_calls) {
             m.content = calls_as_text(t, &m);
             m.n_calls = 0;
@@ -347,7 +353,9 @@ static struct jinja_value message_value(struct turns *t, const struct chat_messa
     struct jinja_value v = jinja_dict(run, 8);
     set(run, v, "role", jinja_text(run, m->role));
     /* Harmony tells what goes before a call as thinking or as content, not as both. */
-    if (!(t->native->has_channels && m->n_calls > 0 && m->thinking[0]))
+    if (t->needs->null_content && m->n_calls > 0)
+        set(run, v, "content", jinja_none());
+    else if (!(t->native->has_channels && m->n_calls > 0 && m->thinking[0]))
         set(run, v, "content", content_value(t, m, n_images));
     if (m->thinking[0]) {
         set(run, v, "reasoning_content", jinja_text(run, m->thinking));

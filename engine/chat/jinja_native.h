@@ -35,6 +35,7 @@ struct jinja_needs {
     bool no_calls;       /* tool calls are ignored or refused */
     bool no_results;     /* messages of the role `tool` are ignored or refused */
     bool one_call;       /* of several calls in one message only the first is shown, or none */
+    bool null_content;   /* calls are shown only where content is none */
     bool text_arguments; /* arguments of calls are printed as they are, so they come as JSON text */
     bool keeps_thinking; /* thinking of earlier turns is shown */
 };

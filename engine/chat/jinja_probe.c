@@ -187,27 +187,42 @@ static void probe_tools(const struct jinja_native *native, struct jinja_needs *n
     oll_arena_free(&arena);
 }
 
-/* How calls are shown. Arguments as an object are tried first: they come out as JSON, unless the
- * template prints them as they are, which shows Python's way of writing a dict. */
-static void probe_calls(const struct jinja_native *native, struct jinja_needs *needs)
+/* Whether calls are shown with these needs. A template may refuse the conversation with a result
+ * but know calls, so that is tried as well. *as_python: the arguments came out as Python writes a
+ * dict.
+ */
+static bool shows_call(const struct jinja_native *native, const struct jinja_needs *needs,
+                       bool *as_python)
 {
     static const struct chat_message *const round[] = {&user_turn, &call_turn, &result_turn, NULL};
     static const struct chat_message *const call[] = {&user_turn, &call_turn, &user_turn, NULL};
-    struct jinja_needs as_text = *needs;
     struct trial t;
-    as_text.text_arguments = true;
     try_turns(native, needs, round, NULL, &t);
     if (!t.ok) {
         end(&t);
         try_turns(native, needs, call, NULL, &t);
     }
     const bool shown = shows(&t, WORD_TOOL);
-    const bool as_python = shown && strstr(t.text.data, "'" WORD_KEY "': '" WORD_VALUE "'");
+    *as_python = shown && strstr(t.text.data, "'" WORD_KEY "': '" WORD_VALUE "'");
     end(&t);
-    needs->text_arguments =
-        as_python || (!shown && (try_shows(native, &as_text, round, WORD_TOOL) ||
-                                 try_shows(native, &as_text, call, WORD_TOOL)));
-    needs->no_calls = !shown && !needs->text_arguments;
+    return shown;
+}
+
+/* How calls are shown. Arguments as an object are tried first: they come out as JSON, unless the
+ * template prints them as they are. */
+static void probe_calls(const struct jinja_native *native, struct jinja_needs *needs)
+{
+    static const struct chat_message *const round[] = {&user_turn, &call_turn, &result_turn, NULL};
+    bool as_python = false, shown = false;
+    for (int i = 0; i < 4 && !shown; i++) {
+        needs->text_arguments = i & 1;
+        needs->null_content = i & 2;
+        shown = shows_call(native, needs, &as_python);
+    }
+    if (!shown)
+        needs->text_arguments = needs->null_content = false;
+    needs->text_arguments |= as_python;
+    needs->no_calls = !shown;
     needs->no_results = !try_shows(native, needs, round, WORD_RESULT);
 }
 
