@@ -306,6 +306,8 @@ static struct jinja_value filter_abs(struct jinja_run *run, struct jinja_value v
     (void)args;
     if (v.type == JINJA_FLOAT)
         return jinja_float(fabs(v.f));
+    if (v.type == JINJA_BOOL)
+        return jinja_int(v.b);
     if (!jinja_is_number(v))
         return jinja_fail(run, OLL_ERR_FORMAT, "bad operand type for abs(): '%s'",
                           jinja_type_name(v));

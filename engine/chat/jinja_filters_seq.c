@@ -249,14 +249,38 @@ static struct keyed *keyed_items(struct jinja_run *run, const struct jinja_seq *
     return jinja_ok(run) ? items : NULL;
 }
 
+/* The keys of one item for `sort`: the attributes between commas, or the item itself, in a tuple.
+ * Tuples are compared by their first members that differ, so equal keys need no order. */
+static struct jinja_value sort_keys(struct jinja_run *run, struct jinja_value v,
+                                    const struct jinja_value *path, bool case_sensitive)
+{
+    const struct jinja_str comma = {.data = ",", .len = 1, .n_chars = 1};
+    struct jinja_value keys = jinja_seq(run, JINJA_TUPLE, 1), paths = keys;
+    const bool by_text = path && path->type == JINJA_STR;
+    if (by_text)
+        paths = jinja_split(run, path->s, &comma, -1, false);
+    const size_t n = by_text && jinja_ok(run) ? paths.q->n : 1;
+    for (size_t i = 0; i < n && jinja_ok(run); i++) {
+        struct jinja_value key = v;
+        if (path && path->type != JINJA_NONE)
+            key = attribute_of(run, v, by_text ? paths.q->items[i] : *path);
+        jinja_push(run, keys.q, case_sensitive ? key : ignore_case(run, key));
+    }
+    return keys;
+}
+
 static struct jinja_value filter_sort(struct jinja_run *run, struct jinja_value v,
                                       const struct jinja_args *args)
 {
     const bool descending = jinja_arg_bool(run, args, 0, "reverse", false);
     const bool case_sensitive = jinja_arg_bool(run, args, 1, "case_sensitive", false);
+    const struct jinja_value *path = jinja_arg(args, 2, "attribute");
     const struct jinja_seq *q = jinja_iterate(run, v);
-    struct keyed *items = keyed_items(run, q, jinja_arg(args, 2, "attribute"), case_sensitive);
+    struct keyed *items = jinja_alloc(run, 2 * q->n, sizeof *items);
     struct jinja_value out = jinja_seq(run, JINJA_LIST, q->n);
+    for (size_t i = 0; items && i < q->n && jinja_ok(run); i++)
+        items[i] = (struct keyed){.key = sort_keys(run, q->items[i], path, case_sensitive),
+                                  .value = q->items[i]};
     if (!items || !jinja_ok(run))
         return out;
     merge_sort(run, items, items + q->n, q->n, descending);

@@ -144,6 +144,15 @@ static const struct jinja_value *named_arg(const struct jinja_args *args, const 
     return NULL;
 }
 
+static const struct jinja_value *named_value(struct jinja_run *run, const struct jinja_args *args,
+                                             const char *name, size_t n)
+{
+    struct jinja_str key = {.data = name, .len = n, .n_chars = SIZE_MAX};
+    const struct jinja_value v = {.type = JINJA_STR, .s = &key};
+    struct jinja_entry *entry = args->named ? jinja_dict_find(run, args->named, v) : NULL;
+    return entry ? &entry->value : named_arg(args, name, n);
+}
+
 /* One field between braces: name or number or nothing, !r or !s, :spec. */
 static void format_field(struct jinja_run *run, struct oll_strbuf *text, const char *p,
                          const char *end, const struct jinja_args *args, size_t *next)
@@ -219,7 +228,7 @@ static const char *percent_field(struct jinja_run *run, struct oll_strbuf *text,
     }
     if (p < end && *p == '(') {
         const char *close = memchr(p, ')', (size_t)(end - p));
-        v = close ? named_arg(args, p + 1, (size_t)(close - p - 1)) : NULL;
+        v = close ? named_value(run, args, p + 1, (size_t)(close - p - 1)) : NULL;
         p = close ? close + 1 : end;
     } else {
         v = *next < args->n_pos ? &args->pos[*next] : NULL;
@@ -262,7 +271,10 @@ struct jinja_value jinja_percent(struct jinja_run *run, const struct jinja_str *
         else
             p = percent_field(run, &text, p + 1, end, args, &next);
     }
-    if (jinja_ok(run) && next < args->n_pos)
+    /* One value that has items, like a list, may be left unused. */
+    const bool may_stay = args->n_pos == 1 && (args->named || args->pos[0].type == JINJA_SEQ ||
+                                               args->pos[0].type == JINJA_UNDEFINED);
+    if (jinja_ok(run) && next < args->n_pos && !may_stay)
         jinja_fail(run, OLL_ERR_FORMAT, "not all arguments converted during string formatting");
     return jinja_str_take(run, &text);
 }

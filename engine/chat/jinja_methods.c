@@ -638,7 +638,7 @@ jinja_fn jinja_find_method(struct jinja_value v, const char *name)
     const struct jinja_builtin *list = NULL;
     if (v.type == JINJA_STR)
         list = jinja_str_methods;
-    else if (v.type == JINJA_SEQ && v.q->kind <= JINJA_TUPLE)
+    else if (v.type == JINJA_SEQ && (v.q->kind <= JINJA_TUPLE || v.q->kind == JINJA_RANGE))
         list = list_methods;
     else if (v.type == JINJA_DICT)
         list = dict_methods;

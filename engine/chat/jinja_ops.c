@@ -2,6 +2,7 @@
 #include "engine/chat/jinja_value.h"
 
 #include "engine/chat/jinja_eval.h"
+#include "engine/chat/jinja_strings.h"
 
 #include <math.h>
 #include <string.h>
@@ -154,6 +155,22 @@ static bool is_list(struct jinja_value v)
     return v.type == JINJA_SEQ && (v.q->kind == JINJA_LIST || v.q->kind == JINJA_TUPLE);
 }
 
+static bool is_whole(struct jinja_value v) { return v.type == JINJA_INT || v.type == JINJA_BOOL; }
+static int64_t as_whole(struct jinja_value v) { return v.type == JINJA_INT ? v.i : v.b; }
+
+/* The right side is a tuple of values, a dict of named ones, or one value. */
+static struct jinja_value percent(struct jinja_run *run, struct jinja_value a, struct jinja_value b)
+{
+    struct jinja_args args = {.pos = &b, .n_pos = 1};
+    if (b.type == JINJA_SEQ && b.q->kind == JINJA_TUPLE) {
+        args.pos = b.q->items;
+        args.n_pos = b.q->n;
+    } else if (b.type == JINJA_DICT) {
+        args.named = b.d;
+    }
+    return jinja_percent(run, a.s, &args);
+}
+
 struct jinja_value jinja_arith(struct jinja_run *run, char op, struct jinja_value a,
                                struct jinja_value b)
 {
@@ -163,21 +180,18 @@ struct jinja_value jinja_arith(struct jinja_run *run, char op, struct jinja_valu
     if (jinja_is_number(a) && jinja_is_number(b)) {
         if (a.type == JINJA_FLOAT || b.type == JINJA_FLOAT)
             return float_arith(run, op, jinja_as_double(a), jinja_as_double(b));
-        return int_arith(run, op, a.type == JINJA_INT ? a.i : a.b, b.type == JINJA_INT ? b.i : b.b);
+        return int_arith(run, op, as_whole(a), as_whole(b));
     }
     if (op == '+' && a.type == JINJA_STR && b.type == JINJA_STR)
         return join_strs(run, a, b);
     if (op == '+' && is_list(a) && is_list(b) && a.q->kind == b.q->kind)
         return join_seqs(run, a.q, b.q);
-    if (op == '*' && (a.type == JINJA_STR || is_list(a)) && b.type == JINJA_INT)
-        return repeat(run, a, b.i);
-    if (op == '*' && (b.type == JINJA_STR || is_list(b)) && a.type == JINJA_INT)
-        return repeat(run, b, a.i);
-    if (op == '%' && a.type == JINJA_STR) {
-        const struct jinja_args args = {.pos = is_list(b) ? b.q->items : &b,
-                                        .n_pos = is_list(b) ? b.q->n : 1};
-        return jinja_find_filter("format")(run, a, &args);
-    }
+    if (op == '*' && (a.type == JINJA_STR || is_list(a)) && is_whole(b))
+        return repeat(run, a, as_whole(b));
+    if (op == '*' && (b.type == JINJA_STR || is_list(b)) && is_whole(a))
+        return repeat(run, b, as_whole(a));
+    if (op == '%' && a.type == JINJA_STR)
+        return percent(run, a, b);
     return bad_operands(run, op == 'f' ? "//" : op == 'p' ? "**" : name, a, b);
 }
 
@@ -185,8 +199,8 @@ struct jinja_value jinja_negate(struct jinja_run *run, struct jinja_value v)
 {
     if (v.type == JINJA_FLOAT)
         return jinja_float(-v.f);
-    if (v.type == JINJA_INT || v.type == JINJA_BOOL)
-        return int_arith(run, '-', 0, v.type == JINJA_INT ? v.i : v.b);
+    if (is_whole(v))
+        return int_arith(run, '-', 0, as_whole(v));
     return bad_operands(run, "unary -", v, v);
 }
 
@@ -273,7 +287,8 @@ struct jinja_value jinja_get_item(struct jinja_run *run, struct jinja_value v,
         key = jinja_int(key.b);
     if (key.type == JINJA_INT && v.type == JINJA_STR)
         return char_at(run, v.s, key.i);
-    if (key.type == JINJA_INT && v.type == JINJA_SEQ && place_of(key.i, v.q->n, &at))
+    if (key.type == JINJA_INT && v.type == JINJA_SEQ &&
+        (v.q->kind <= JINJA_TUPLE || v.q->kind == JINJA_RANGE) && place_of(key.i, v.q->n, &at))
         return v.q->items[at];
     if (key.type == JINJA_STR)
         return attr_by_value(run, v, key.s);
@@ -319,10 +334,10 @@ static struct jinja_value slice_str(struct jinja_run *run, struct jinja_str *s, 
 struct jinja_value jinja_slice(struct jinja_run *run, struct jinja_value v,
                                const struct jinja_value bounds[3])
 {
-    if (v.type != JINJA_STR && v.type != JINJA_SEQ)
-        return v.type == JINJA_UNDEFINED
-                   ? v
-                   : jinja_fail(run, OLL_ERR_FORMAT, "'%s' cannot be sliced", jinja_type_name(v));
+    /* What cannot be sliced has no such item, which is undefined and no failure. */
+    if (v.type != JINJA_STR &&
+        (v.type != JINJA_SEQ || v.q->kind > JINJA_RANGE || v.q->kind == JINJA_GENERATOR))
+        return jinja_undefined(v.type == JINJA_UNDEFINED ? v.name : NULL);
     const int64_t n = v.type == JINJA_STR ? (int64_t)jinja_str_chars(v.s) : (int64_t)v.q->n;
     const struct jinja_value step = bounds[2];
     if (step.type != JINJA_INT && step.type != JINJA_NONE)
@@ -338,8 +353,9 @@ struct jinja_value jinja_slice(struct jinja_run *run, struct jinja_value v,
         return jinja_undefined(NULL);
     if (v.type == JINJA_STR)
         return slice_str(run, v.s, r);
-    const enum jinja_seq_kind kind = v.q->kind == JINJA_TUPLE ? JINJA_TUPLE : JINJA_LIST;
-    struct jinja_value list = jinja_seq(run, kind, 0);
+    struct jinja_value list = jinja_seq(run, v.q->kind, 0);
+    for (int i = 0; i < 3 && v.q->kind == JINJA_RANGE && jinja_ok(run); i++)
+        list.q->range[i] = (i < 2 ? v.q->range[0] : 0) + r[i] * v.q->range[2];
     for (int64_t i = r[0]; (by > 0 ? i < r[1] : i > r[1]) && jinja_ok(run); i += by)
         jinja_push(run, list.q, v.q->items[i]);
     return list;

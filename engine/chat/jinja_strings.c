@@ -12,6 +12,12 @@ static void put(struct oll_strbuf *text, const uint32_t *cps, int n)
         oll_strbuf_add(text, bytes, (size_t)oll_utf8_encode(cps[i], bytes));
 }
 
+static bool starts_letter(const struct jinja_str *s, size_t i)
+{
+    uint32_t cp;
+    return i < s->len && oll_utf8_decode(s->data + i, s->len - i, &cp) > 0 && jinja_is_alpha(cp);
+}
+
 struct jinja_value jinja_change_case(struct jinja_run *run, const struct jinja_str *s,
                                      enum jinja_case how)
 {
@@ -30,7 +36,11 @@ struct jinja_value jinja_change_case(struct jinja_run *run, const struct jinja_s
                      (how == JINJA_TITLE && !in_word);
         if (how == JINJA_SWAPCASE)
             upper = jinja_upper_char(cp, out) != 1 || out[0] != cp;
-        put(&text, out, upper ? jinja_upper_char(cp, out) : jinja_lower_char(cp, out));
+        const int n = upper ? jinja_upper_char(cp, out) : jinja_lower_char(cp, out);
+        /* A sigma that ends a word has a form of its own. */
+        if (!upper && cp == 0x3a3 && in_word && !starts_letter(s, i + (size_t)len))
+            out[0] = 0x3c2;
+        put(&text, out, n);
         in_word = jinja_is_alpha(cp);
         i += (size_t)len;
     }

@@ -72,7 +72,7 @@ static struct jinja_value remainder_is(struct jinja_run *run, struct jinja_value
                                        int64_t wanted)
 {
     const struct jinja_value rest = jinja_arith(run, '%', v, jinja_int(by));
-    return jinja_ok(run) ? jinja_bool(jinja_as_double(rest) == (double)wanted) : rest;
+    return jinja_ok(run) ? jinja_bool(jinja_equal(run, rest, jinja_int(wanted))) : rest;
 }
 
 static struct jinja_value test_odd(struct jinja_run *run, struct jinja_value v,

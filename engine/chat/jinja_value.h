@@ -100,6 +100,7 @@ struct jinja_args {
     size_t n_pos;
     const struct jinja_kwarg *kw;
     size_t n_kw;
+    struct jinja_dict *named; /* of the % operator: values by name; else NULL */
 };
 
 struct jinja_run;

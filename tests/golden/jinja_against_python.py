@@ -23,6 +23,7 @@ import sys
 try:
     import jinja2
     import jinja2.ext
+    import jinja2.meta
     import jinja2.nodes
     import jinja2.sandbox
 except ImportError:
@@ -245,11 +246,36 @@ class Maker:
             self.r.shuffle(out)
         return out
 
-    def variables(self):
+    def odd_variables(self, names):
+        """Values for some of the other names that a template asks for: switches, documents, extra lists of tools."""
+        r = self.r
+        kinds = [lambda: True, lambda: False, self.text, self.value, lambda: [self.tool()], lambda: None,
+                 lambda: [{"title": self.text(), "text": self.text(), "doc_id": 1, "content": self.text()}],
+                 lambda: r.choice([0, 1, 512]), lambda: {"a": self.value()}]
+        return {n: r.choice(kinds)() for n in names if r.random() < 0.2}
+
+    def oddities(self, messages):
+        """Members that clients add, drop or fill with other types than usual."""
+        r = self.r
+        for m in messages:
+            if r.random() < 0.1:
+                m[r.choice(["name", "tool_plan", "prefix", "citations", "recipient", "tools", "channel", "to"])] = (
+                    self.value())
+            if r.random() < 0.02:
+                m["role"] = r.choice(["developer", "ipython", "observation", "function", "bot", ""])
+            if r.random() < 0.02:
+                m["content"] = self.value()
+            if r.random() < 0.02 and "tool_calls" in m:
+                m["tool_calls"] = r.choice([[], None])
+
+    def variables(self, names):
         r = self.r
         shape = {"tools": r.random() < 0.5, "text_arguments": r.random() < 0.2, "thinks": r.random() < 0.4,
                  "typed": r.random() < 0.2}
-        v = {"messages": self.messages(shape), "bos_token": r.choice(["<s>", ""]), "eos_token": "</s>"}
+        v = self.odd_variables(names) if r.random() < 0.3 else {}
+        v.update({"messages": self.messages(shape), "bos_token": r.choice(["<s>", ""]), "eos_token": "</s>"})
+        if r.random() < 0.2:
+            self.oddities(v["messages"])
         if r.random() < 0.8:
             v["add_generation_prompt"] = r.random() < 0.9
         if shape["tools"] and r.random() < 0.8:
@@ -326,8 +352,10 @@ def compare(engine, name, source, args):
         counts["differs"] = 1
         return counts
     maker = Maker(f"{args.seed}/{name}")
+    names = sorted(jinja2.meta.find_undeclared_variables(template.environment.parse(source)) -
+                   set(template.environment.globals))
     for number in range(args.count):
-        variables = maker.variables()
+        variables = maker.variables(names)
         kind, want = expected(template, mutable, variables)
         got = engine.ask(vars=variables, now=NOW)
         ok = agrees(kind, want, got)
