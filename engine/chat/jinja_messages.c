@@ -405,6 +405,9 @@ void jinja_set_input(struct jinja_run *run, const struct jinja_native *native,
     }
     const struct jinja_value tools =
         c->tools ? jinja_tools_value(run, c->tools) : jinja_undefined(NULL);
+    /* Firefunction is given its tools as text. */
+    jinja_run_set(run, "functions",
+                  jinja_text(run, c->tools ? jinja_json_text(run, tools, "    ") : ""));
     if (c->tools && needs->no_tools)
         describe_tools(&t, tools);
     else if (c->tools)

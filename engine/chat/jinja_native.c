@@ -15,35 +15,42 @@ static const char chatml[] =
 
 /* ---- opening ---- */
 
-/* The end of the tag that starts at `tag`, behind its "%}"; NULL: none. */
-static const char *block_end(const char *tag)
-{
-    const char *end = strstr(tag, "%}");
-    return end ? end + 2 : NULL;
-}
-
 static bool has_within(const char *from, const char *to, const char *what)
 {
     const char *at = strstr(from, what);
     return at && at + strlen(what) <= to;
 }
 
-/* Templates of harmony refuse content that holds their own markers, which user texts may well do:
- * the conditions that look for them become false. */
-static void drop_marker_checks(const char *source, struct oll_strbuf *out)
+/* What stands instead of a tag that refuses what real conversations hold; NULL: the tag stays.
+ * Harmony looks for its own markers in the content, which user texts may well have: the condition
+ * becomes false. Mistral refuses an empty message of the assistant. */
+static const char *instead_of(const char *tag, const char *end)
 {
-    const char *at = source, *tag;
-    while ((tag = strstr(at, "{%")) != NULL) {
-        const char *end = block_end(tag);
-        if (!end)
-            break;
-        const bool check = has_within(tag, end, "if ") && has_within(tag, end, "<|channel|>") &&
-                           has_within(tag, end, " in message.");
-        oll_strbuf_add(out, at, (size_t)((check ? tag : end) - at));
-        if (check)
-            oll_strbuf_adds(out, has_within(tag, end, "elif ") ? "{%- elif false %}"
-                                                               : "{%- if false %}");
-        at = end;
+    if (tag[1] == '{')
+        return has_within(tag, end, "raise_exception(") &&
+                       has_within(tag, end, "ssistant message must have")
+                   ? "{{- '' }}"
+                   : NULL;
+    if (!has_within(tag, end, "if ") || !has_within(tag, end, "<|channel|>") ||
+        !has_within(tag, end, " in message."))
+        return NULL;
+    return has_within(tag, end, "elif ") ? "{%- elif false %}" : "{%- if false %}";
+}
+
+static void soften(const char *source, struct oll_strbuf *out)
+{
+    const char *at = source, *tag = source;
+    while ((tag = strchr(tag, '{')) != NULL) {
+        const char *end = tag[1] == '%'   ? strstr(tag, "%}")
+                          : tag[1] == '{' ? strstr(tag, "}}")
+                                          : NULL;
+        const char *text = end ? instead_of(tag, end + 2) : NULL;
+        if (text) {
+            oll_strbuf_add(out, at, (size_t)(tag - at));
+            oll_strbuf_adds(out, text);
+            at = end + 2;
+        }
+        tag = end ? end + 2 : tag + 1;
     }
     oll_strbuf_adds(out, at);
 }
@@ -64,10 +71,10 @@ static oll_status parse_source(struct jinja_native *native, const char *source,
                                struct oll_error *err)
 {
     struct oll_strbuf text;
-    if (!native->has_channels)
+    if (!native->has_channels && !has(source, "ssistant message must have"))
         return oll_jinja_parse(source, strlen(source), &native->page, err);
     oll_strbuf_init(&text, 4u * JINJA_SOURCE_MAX);
-    drop_marker_checks(source, &text);
+    soften(source, &text);
     const oll_status status = text.status != OLL_OK
                                   ? OLL_FAIL(err, text.status, "no memory for the chat template")
                                   : oll_jinja_parse(text.data, text.len, &native->page, err);

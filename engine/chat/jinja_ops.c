@@ -184,6 +184,11 @@ struct jinja_value jinja_arith(struct jinja_run *run, char op, struct jinja_valu
     }
     if (op == '+' && a.type == JINJA_STR && b.type == JINJA_STR)
         return join_strs(run, a, b);
+    /* Texts take what is missing for nothing: templates add members that few tools have. */
+    if (op == '+' && a.type == JINJA_STR && b.type == JINJA_UNDEFINED)
+        return a;
+    if (op == '+' && a.type == JINJA_UNDEFINED && b.type == JINJA_STR)
+        return b;
     if (op == '+' && is_list(a) && is_list(b) && a.q->kind == b.q->kind)
         return join_seqs(run, a.q, b.q);
     if (op == '*' && (a.type == JINJA_STR || is_list(a)) && is_whole(b))

@@ -105,7 +105,7 @@ static void try_template(const struct jinja_native *native, const struct jinja_n
     if (t->ok) {
         oll_strbuf_add(&t->text, run.out.data, run.out.len);
         t->first_read = messages.q->n > 0 && was_read(&run, messages.q->items[0], "content");
-        t->tool_named = tool_was_named(&run);
+        t->tool_named = tool_was_named(&run) || strstr(run.out.data, WORD_TOOL);
     }
     jinja_run_free(&run);
 }

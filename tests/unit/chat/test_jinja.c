@@ -54,6 +54,7 @@ TEST(lenient_where_templates_need_it)
 {
     static const char *const pairs[][2] = {
         {"{{ x.y.z }}|{{ x.y is defined }}|{{ x[0] }}|{{ x[1:] }}", "|False||"},
+        {"{{ 'a' + x + 'b' }}|{{ x.y + 'c' }}", "ab|c"},
         {"{% set l = [1] %}{% set _ = l.append(2) %}{{ l }}", "[1, 2]"},
         {"{% if false %}{{ 1 | nosuchfilter }}{% endif %}ok", "ok"},
         {"line\r\nend\r\n", "line\nend"},

@@ -329,6 +329,25 @@ TEST(harmony_takes_any_content)
                  "[assistant:|tf][tool:r|]");
 }
 
+TEST(an_empty_message_of_the_assistant_is_taken)
+{
+    check_prompt(EACH("{% if m.role == 'user' or m.content %}[{{ m.content }}]{% else %}"
+                      "{{ raise_exception('Assistant message must have content') }}{% endif %};"),
+                 MESSAGES(USER("u") ",{\"role\": \"assistant\", \"content\": \"\"}," USER("v")),
+                 "[u];;[v];");
+}
+
+TEST(functions_are_told_as_text)
+{
+    check_prompt("{{ functions + '|' }}" SHOW, MESSAGES(USER("u")), "|[user:u]");
+    check_prompt("{{ '<' + functions + '>' }}",
+                 "{\"messages\": [], \"tools\": [{\"type\": \"function\"}]}",
+                 "<[\n    {\n        \"type\": \"function\",\n        \"function\": {\n"
+                 "            \"name\": \"\",\n            \"description\": \"\",\n"
+                 "            \"parameters\": {\n                \"type\": \"\",\n"
+                 "                \"properties\": null\n            }\n        }\n    }\n]>");
+}
+
 TEST(results_fold_into_the_message_that_asked)
 {
     static const char folds[] = "{# <|tool_call>call: #}" EACH(
