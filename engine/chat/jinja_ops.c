@@ -83,6 +83,21 @@ static struct jinja_value int_arith(struct jinja_run *run, char op, int64_t a, i
     return jinja_int(op == '%' ? a % b + (adjust ? b : 0) : a / b - (adjust ? 1 : 0));
 }
 
+/* The remainder has the sign of the divisor, and the quotient is what is left without it: 1 // 0.1
+ * is 9, because 0.1 is a little more than a tenth. */
+static double float_divmod(double a, double b, bool want_rest)
+{
+    double rest = fmod(a, b), quotient = (a - rest) / b;
+    if (rest != 0 && (rest < 0) != (b < 0)) {
+        rest += b;
+        quotient -= 1;
+    }
+    if (want_rest)
+        return rest != 0 ? rest : copysign(0, b);
+    const double whole = floor(quotient);
+    return quotient == 0 ? copysign(0, a / b) : quotient - whole > 0.5 ? whole + 1 : whole;
+}
+
 static struct jinja_value float_arith(struct jinja_run *run, char op, double a, double b)
 {
     if ((op == '/' || op == 'f' || op == '%') && b == 0)
@@ -93,11 +108,7 @@ static struct jinja_value float_arith(struct jinja_run *run, char op, double a, 
     case '*': return jinja_float(a * b);
     case '/': return jinja_float(a / b);
     case 'p': return jinja_float(pow(a, b));
-    case 'f': return jinja_float(floor(a / b));
-    default: {
-        const double rest = fmod(a, b);
-        return jinja_float(rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest);
-    }
+    default: return jinja_float(float_divmod(a, b, op == '%'));
     }
 }
 

@@ -57,6 +57,8 @@ TEST(lenient_where_templates_need_it)
         {"{{ 'a' + x + 'b' }}|{{ x.y + 'c' }}", "ab|c"},
         {"{% set l = [1] %}{% set _ = l.append(2) %}{{ l }}", "[1, 2]"},
         {"{% if false %}{{ 1 | nosuchfilter }}{% endif %}ok", "ok"},
+        {"{{ -7 % 3.5 }} {{ 1 // 0.1 }} {{ 1 % 0.1 }} {{ -0.5 // 1 }} {{ 7.5 // -2 }}",
+         "0.0 9.0 0.09999999999999995 -1.0 -4.0"},
         {"line\r\nend\r\n", "line\nend"},
         {"", ""},
         {"\n", ""},
