@@ -11,6 +11,7 @@ struct jinja_native {
     char *bos, *eos; /* never NULL */
     bool adds_bos, adds_eos;
     bool can_think;
+    oll_status trial_status; /* of the trial that ended all: out of memory, or beyond a limit */
     /* Signs in the source, for what no trial can find. */
     bool has_channels;  /* harmony: <|channel|> */
     bool wants_turns;   /* roles must alternate */

@@ -94,7 +94,9 @@ static oll_status open_with(struct jinja_native *native, const char *source,
     look_for_signs(native, source);
     OLL_TRY(parse_source(native, source, err));
     jinja_probe(native);
-    return OLL_OK;
+    return native->trial_status != OLL_ERR_MEMORY
+               ? OLL_OK
+               : OLL_FAIL(err, OLL_ERR_MEMORY, "no memory for the chat template");
 }
 
 oll_status oll_jinja_native_open(const char *source, size_t n,

@@ -58,7 +58,7 @@ static const struct chat_message other_turn = {.role = "tool",
                                                .tool_call_id = "qzcallqz2"};
 
 struct trial {
-    bool ok, limited;
+    bool ok;
     bool first_read; /* the content of the first message was looked at */
     bool tool_named; /* so was the name of the tool */
     struct oll_strbuf text;
@@ -90,18 +90,21 @@ static bool tool_was_named(struct jinja_run *run)
            was_read(run, member(run, tools.q->items[0], "function"), "name");
 }
 
-static void try_template(const struct jinja_native *native, const struct jinja_needs *needs,
+static void try_template(struct jinja_native *native, const struct jinja_needs *needs,
                          const struct chat_conversation *c, struct trial *t)
 {
     struct jinja_run run;
     struct jinja_value messages = jinja_undefined(NULL);
     *t = (struct trial){0};
     oll_strbuf_init(&t->text, JINJA_OUTPUT_MAX);
+    if (native->trial_status != OLL_OK)
+        return;
     jinja_run_init(&run, native->page, 0, NULL);
     jinja_set_common(&run, native, c, native->can_think ? 1 : -1);
     jinja_set_input(&run, native, needs, c, &messages);
     t->ok = jinja_run_finish(&run) == OLL_OK;
-    t->limited = run.status == OLL_ERR_LIMIT || run.status == OLL_ERR_MEMORY;
+    if (run.status == OLL_ERR_LIMIT || run.status == OLL_ERR_MEMORY)
+        native->trial_status = run.status;
     if (t->ok) {
         oll_strbuf_add(&t->text, run.out.data, run.out.len);
         t->first_read = messages.q->n > 0 && was_read(&run, messages.q->items[0], "content");
@@ -111,7 +114,7 @@ static void try_template(const struct jinja_native *native, const struct jinja_n
 }
 
 /* Messages, up to a NULL. */
-static void try_turns(const struct jinja_native *native, const struct jinja_needs *needs,
+static void try_turns(struct jinja_native *native, const struct jinja_needs *needs,
                       const struct chat_message *const *turns, const struct oll_json *tools,
                       struct trial *t)
 {
@@ -130,7 +133,7 @@ static bool shows(struct trial *t, const char *word)
 static void end(struct trial *t) { oll_strbuf_free(&t->text); }
 
 /* Whether one try shows a word. */
-static bool try_shows(const struct jinja_native *native, const struct jinja_needs *needs,
+static bool try_shows(struct jinja_native *native, const struct jinja_needs *needs,
                       const struct chat_message *const *turns, const char *word)
 {
     struct trial t;
@@ -141,22 +144,20 @@ static bool try_shows(const struct jinja_native *native, const struct jinja_need
 }
 
 /* Whether content is text or parts; false: the template works on neither. */
-static bool probe_content(const struct jinja_native *native, struct jinja_needs *needs)
+static bool probe_content(struct jinja_native *native, struct jinja_needs *needs)
 {
     const struct chat_message *const turns[] = {&user_turn, NULL};
     struct jinja_needs parts = *needs;
     struct trial t;
     parts.parts = true;
     try_turns(native, needs, turns, NULL, &t);
-    const bool ok = t.ok, limited = t.limited, shown = shows(&t, WORD_USER);
+    const bool ok = t.ok, shown = shows(&t, WORD_USER);
     end(&t);
-    if (limited)
-        return false;
     needs->parts = !shown && try_shows(native, &parts, turns, WORD_USER);
     return ok || needs->parts;
 }
 
-static void probe_system(const struct jinja_native *native, struct jinja_needs *needs)
+static void probe_system(struct jinja_native *native, struct jinja_needs *needs)
 {
     const struct chat_message *const turns[] = {&system_turn, &user_turn, NULL};
     struct trial t;
@@ -165,7 +166,7 @@ static void probe_system(const struct jinja_native *native, struct jinja_needs *
     end(&t);
 }
 
-static void probe_tools(const struct jinja_native *native, struct jinja_needs *needs)
+static void probe_tools(struct jinja_native *native, struct jinja_needs *needs)
 {
     const struct chat_message *const alone[] = {&user_turn, NULL};
     const struct chat_message *const with_system[] = {&system_turn, &user_turn, NULL};
@@ -191,7 +192,7 @@ static void probe_tools(const struct jinja_native *native, struct jinja_needs *n
  * but know calls, so that is tried as well. *as_python: the arguments came out as Python writes a
  * dict.
  */
-static bool shows_call(const struct jinja_native *native, const struct jinja_needs *needs,
+static bool shows_call(struct jinja_native *native, const struct jinja_needs *needs,
                        bool *as_python)
 {
     static const struct chat_message *const round[] = {&user_turn, &call_turn, &result_turn, NULL};
@@ -210,7 +211,7 @@ static bool shows_call(const struct jinja_native *native, const struct jinja_nee
 
 /* How calls are shown. Arguments as an object are tried first: they come out as JSON, unless the
  * template prints them as they are. */
-static void probe_calls(const struct jinja_native *native, struct jinja_needs *needs)
+static void probe_calls(struct jinja_native *native, struct jinja_needs *needs)
 {
     static const struct chat_message *const round[] = {&user_turn, &call_turn, &result_turn, NULL};
     bool as_python = false, shown = false;
@@ -226,14 +227,14 @@ static void probe_calls(const struct jinja_native *native, struct jinja_needs *n
     needs->no_results = !try_shows(native, needs, round, WORD_RESULT);
 }
 
-static void probe_parallel(const struct jinja_native *native, struct jinja_needs *needs)
+static void probe_parallel(struct jinja_native *native, struct jinja_needs *needs)
 {
     static const struct chat_message *const turns[] = {&user_turn, &calls_turn, &result_turn,
                                                        &other_turn, NULL};
     needs->one_call = !needs->no_calls && !try_shows(native, needs, turns, WORD_OTHER);
 }
 
-static void probe_thinking(const struct jinja_native *native, struct jinja_needs *needs)
+static void probe_thinking(struct jinja_native *native, struct jinja_needs *needs)
 {
     static const struct chat_message *const turns[] = {&user_turn, &think_turn, &user_turn, NULL};
     needs->keeps_thinking = try_shows(native, needs, turns, WORD_THINK);
@@ -250,5 +251,7 @@ void jinja_probe(struct jinja_native *native)
         probe_parallel(native, &needs);
         probe_thinking(native, &needs);
     }
-    native->needs = needs;
+    /* Nor of one that is cut off by its limits: trials end with the first such. */
+    if (native->trial_status == OLL_OK)
+        native->needs = needs;
 }

@@ -1,5 +1,6 @@
 /* Native mode against the recorded renderings of a real server (render-jinja.jsonl), and what
  * conversations become for templates that cannot show all of them. */
+#include "engine/base/clock.h"
 #include "engine/chat/capabilities.h"
 #include "engine/chat/jinja_native.h"
 #include "tests/unit/chat/recorded.h"
@@ -359,6 +360,21 @@ TEST(results_fold_into_the_message_that_asked)
                  MESSAGES(USER("u") "," CALLS(CALL("1", "f", "{}") "," CALL(
                      "2", "g", "{}")) "," RESULT("1", "{\\\"a\\\": 1}") "," RESULT("2", "plain")),
                  "u<turn|>\nfg<f={'a': 1}><g=plain><turn|>\n<|turn>model\n");
+}
+
+/* Trials stop at the first that is cut off, so that such a model is not slow to load. */
+TEST(a_hostile_template_opens_and_fails_soon)
+{
+    static const char source[] = "{% for i in range(100000) %}{% for j in range(100000) %}"
+                                 "{{ messages }}{% endfor %}{% endfor %}";
+    const struct jinja_native_params params = {0};
+    struct oll_strbuf out;
+    struct oll_error err = {0};
+    const uint64_t start = oll_clock_thread_ns();
+    CHECK_STATUS(render_text(source, MESSAGES(USER("u")), &params, &out, &err), OLL_ERR_LIMIT);
+    CHECK((double)(oll_clock_thread_ns() - start) / 1e6 < 1000);
+    CHECK_EQ(out.len, 0);
+    oll_strbuf_free(&out);
 }
 
 /* ---- where the model goes on ---- */
