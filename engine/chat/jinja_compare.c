@@ -65,7 +65,7 @@ static bool equal_seqs(struct jinja_run *run, const struct jinja_seq *a, const s
     if (a->kind != b->kind || a->kind == JINJA_GENERATOR || a->n != b->n)
         return a == b;
     for (size_t i = 0; i < a->n && jinja_ok(run); i++)
-        if (!equal_at(run, a->items[i], b->items[i], depth + 1))
+        if (!equal_at(run, jinja_item(a, i), jinja_item(b, i), depth + 1))
             return false;
     return true;
 }

@@ -14,13 +14,14 @@ static struct jinja_value new_range(struct jinja_run *run, int64_t start, int64_
     v.q->range[0] = start;
     v.q->range[1] = stop;
     v.q->range[2] = step;
-    for (int64_t i = start; (step > 0 ? i < stop : i > stop) && jinja_ok(run); i += step) {
-        if (v.q->n >= JINJA_RANGE_MAX)
-            return jinja_fail(run, OLL_ERR_LIMIT, "a range has at most %d items", JINJA_RANGE_MAX);
-        jinja_push(run, v.q, jinja_int(i));
-        if (step > 0 ? i > INT64_MAX - step : i < INT64_MIN - step)
-            break;
-    }
+    const uint64_t span =
+        step > 0 ? (uint64_t)stop - (uint64_t)start : (uint64_t)start - (uint64_t)stop;
+    const uint64_t by = step > 0 ? (uint64_t)step : 0 - (uint64_t)step;
+    const bool is_empty = step > 0 ? stop <= start : stop >= start;
+    const uint64_t n = is_empty ? 0 : (span - 1) / by + 1;
+    if (n > JINJA_RANGE_MAX)
+        return jinja_fail(run, OLL_ERR_LIMIT, "a range has at most %d items", JINJA_RANGE_MAX);
+    v.q->n = (size_t)n;
     return v;
 }
 

@@ -20,7 +20,7 @@ static bool is_kept(struct jinja_run *run, const struct jinja_loop *loop, struct
 static bool fetch(struct jinja_run *run, struct jinja_loop *loop, struct jinja_value *out)
 {
     while (loop->next < loop->seq->n && jinja_ok(run)) {
-        *out = loop->seq->items[loop->next++];
+        *out = jinja_item(loop->seq, loop->next++);
         if (!loop->filters || is_kept(run, loop, *out))
             return jinja_ok(run);
     }
@@ -171,9 +171,10 @@ static struct jinja_loop *new_loop(struct jinja_run *run, const struct jinja_nod
     struct jinja_loop *loop = jinja_alloc(run, 1, sizeof *loop);
     if (!loop)
         return NULL;
+    const bool is_range = items.type == JINJA_SEQ && items.q->kind == JINJA_RANGE;
     *loop = (struct jinja_loop){.node = node,
                                 .outer = outer,
-                                .seq = jinja_iterate(run, items),
+                                .seq = is_range ? items.q : jinja_iterate(run, items),
                                 .filters = node->c != NULL,
                                 .index0 = -1,
                                 .depth0 = depth0,

@@ -447,7 +447,7 @@ static struct jinja_value list_index(struct jinja_run *run, struct jinja_value v
 {
     const struct jinja_value *item = jinja_arg(args, 0, NULL);
     for (size_t i = 0; item && i < v.q->n && jinja_ok(run); i++)
-        if (jinja_equal(run, v.q->items[i], *item))
+        if (jinja_equal(run, jinja_item(v.q, i), *item))
             return jinja_int((int64_t)i);
     return jinja_fail(run, OLL_ERR_FORMAT, "the value is not in the list");
 }
@@ -458,7 +458,7 @@ static struct jinja_value list_count(struct jinja_run *run, struct jinja_value v
     const struct jinja_value *item = jinja_arg(args, 0, NULL);
     int64_t n = 0;
     for (size_t i = 0; item && i < v.q->n && jinja_ok(run); i++)
-        n += jinja_equal(run, v.q->items[i], *item);
+        n += jinja_equal(run, jinja_item(v.q, i), *item);
     return jinja_int(n);
 }
 

@@ -305,7 +305,7 @@ struct jinja_value jinja_get_item(struct jinja_run *run, struct jinja_value v,
         return char_at(run, v.s, key.i);
     if (key.type == JINJA_INT && v.type == JINJA_SEQ &&
         (v.q->kind <= JINJA_TUPLE || v.q->kind == JINJA_RANGE) && place_of(key.i, v.q->n, &at))
-        return v.q->items[at];
+        return jinja_item(v.q, at);
     if (key.type == JINJA_STR)
         return attr_by_value(run, v, key.s);
     return jinja_undefined(NULL);
@@ -373,6 +373,6 @@ struct jinja_value jinja_slice(struct jinja_run *run, struct jinja_value v,
     for (int i = 0; i < 3 && v.q->kind == JINJA_RANGE && jinja_ok(run); i++)
         list.q->range[i] = (i < 2 ? v.q->range[0] : 0) + r[i] * v.q->range[2];
     for (int64_t i = r[0]; (by > 0 ? i < r[1] : i > r[1]) && jinja_ok(run); i += by)
-        jinja_push(run, list.q, v.q->items[i]);
+        jinja_push(run, list.q, jinja_item(v.q, (size_t)i));
     return list;
 }

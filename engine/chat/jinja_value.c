@@ -390,6 +390,18 @@ static struct jinja_seq *drain(struct jinja_run *run, struct jinja_seq *q)
     return rest;
 }
 
+/* Makes the items of a range. */
+static struct jinja_seq *spell_out(struct jinja_run *run, struct jinja_seq *q)
+{
+    struct jinja_value *items =
+        q->items || q->n == 0 ? q->items : jinja_alloc(run, q->n, sizeof *items);
+    for (size_t i = 0; items && !q->items && i < q->n; i++)
+        items[i] = jinja_item(q, i);
+    q->items = items;
+    q->cap = q->n;
+    return q;
+}
+
 /* Never NULL, so that callers need not ask: after a failure it is empty. */
 struct jinja_seq *jinja_iterate(struct jinja_run *run, struct jinja_value v)
 {
@@ -397,7 +409,11 @@ struct jinja_seq *jinja_iterate(struct jinja_run *run, struct jinja_value v)
     struct jinja_seq *q = NULL;
     switch (v.type) {
     case JINJA_UNDEFINED: return &nothing;
-    case JINJA_SEQ: q = v.q->kind == JINJA_GENERATOR ? drain(run, v.q) : v.q; break;
+    case JINJA_SEQ:
+        q = v.q->kind == JINJA_GENERATOR ? drain(run, v.q)
+            : v.q->kind == JINJA_RANGE   ? spell_out(run, v.q)
+                                         : v.q;
+        break;
     case JINJA_DICT: q = keys_of(run, v.d); break;
     case JINJA_STR: q = chars_of(run, v.s); break;
     default: jinja_fail(run, OLL_ERR_FORMAT, "'%s' object is not iterable", jinja_type_name(v));

@@ -76,7 +76,9 @@ struct jinja_seq {
     size_t n, cap;
     size_t taken; /* GENERATOR: items already read */
     struct jinja_value *items;
-    int64_t range[3]; /* RANGE: start, stop, step */
+    /* RANGE: start, stop, step. Its items are only made when more than a loop asks for them
+     * (jinja_iterate); until then they are NULL. */
+    int64_t range[3];
 };
 
 struct jinja_entry {
@@ -223,6 +225,13 @@ struct jinja_value jinja_str_take(struct jinja_run *run, struct oll_strbuf *text
 
 struct jinja_value jinja_seq(struct jinja_run *run, enum jinja_seq_kind kind, size_t cap);
 void jinja_push(struct jinja_run *run, struct jinja_seq *q, struct jinja_value v);
+/* An item of any sequence, also of a range that has no items yet. */
+static inline struct jinja_value jinja_item(const struct jinja_seq *q, size_t i)
+{
+    if (q->kind == JINJA_RANGE && !q->items)
+        return (struct jinja_value){.type = JINJA_INT, .i = q->range[0] + (int64_t)i * q->range[2]};
+    return q->items[i];
+}
 struct jinja_value jinja_pair(struct jinja_run *run, struct jinja_value a, struct jinja_value b);
 struct jinja_value jinja_dict(struct jinja_run *run, size_t cap);
 /* NULL: absent. Does not mark the entry as read. */
