@@ -159,8 +159,11 @@ void jinja_set_common(struct jinja_run *run, const struct jinja_native *native,
         jinja_run_set(run, "enable_thinking", jinja_bool(thinks));
         jinja_run_set(run, "thinking", jinja_bool(thinks));
     }
+    /* Harmony knows three levels. */
+    const bool too_high = native->has_channels && c->think == OLL_THINK_MAX;
     if (c->think >= OLL_THINK_LOW)
-        jinja_run_set(run, "reasoning_effort", jinja_text(run, levels[c->think]));
+        jinja_run_set(run, "reasoning_effort",
+                      jinja_text(run, too_high ? "high" : levels[c->think]));
     set_date(run, "date_string", "%d %b %Y");
     set_date(run, "datetime", "%b %d %Y");
 }

@@ -414,6 +414,9 @@ TEST(thinking_is_told_as_it_is_set)
     check_prompt(can, "{\"messages\": [], \"think\": false}", "False|False|");
     check_prompt(says, "{\"messages\": [], \"think\": \"high\"}", "True|True|high");
     check_prompt(says, "{\"messages\": [], \"think\": true}", "True|True|");
+    check_prompt("{{ reasoning_effort }}", "{\"messages\": [], \"think\": \"max\"}", "max");
+    check_prompt("{{ reasoning_effort }}{# <|channel|> #}",
+                 "{\"messages\": [], \"think\": \"max\"}", "high");
 }
 
 TEST(tokens_and_dates_are_told)
