@@ -137,10 +137,10 @@ static const struct parse_tagged glm_ocr = {TRIMMED,          THINK_TAGS,
 
 #define GEMMA4                                                                                     \
     .think_open = "<|channel>", .think_label = "thought", .think_close = "<channel|>",             \
-    .open_anywhere = true, .think_space = SPACE_TRIM, .lost_tail_think = true,                     \
-    .lost_tail_content = true, .call_open = "<|tool_call>", .call_close = "<tool_call|>",          \
-    .unclosed = true, .drop = {"<tool_call|>", "<|tool_response>"}, .drop_after_call = true,       \
-    .call = parse_body_gemma4
+    .open_anywhere = true, .think_space = SPACE_TRIM, .content_space = SPACE_HOLD,                 \
+    .lost_tail_think = true, .lost_tail_content = true, .call_open = "<|tool_call>",               \
+    .call_close = "<tool_call|>", .unclosed = true, .drop = {"<tool_call|>", "<|tool_response>"},  \
+    .drop_after_call = true, .call = parse_body_gemma4
 static const struct parse_tagged gemma4 = {GEMMA4, .start = START_AFTER_TOOL,
                                            .discard = DISCARD_UNLESS_ON};
 static const struct parse_tagged gemma4_no_thinking = {GEMMA4, .discard = DISCARD_ALWAYS};

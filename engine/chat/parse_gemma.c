@@ -244,7 +244,7 @@ static bool read_list(struct escape_reader *r)
 {
     oll_json_write_array_begin(r->w);
     while (!at_close(r, ']')) {
-        if (r->at >= r->n || !read_value(r))
+        if (r->at >= r->n || r->s[r->at] == '}' || !read_value(r))
             return false;
     }
     oll_json_write_array_end(r->w);

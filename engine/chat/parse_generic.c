@@ -52,13 +52,14 @@ enum chat_phase parse_generic_phase(const struct chat_parser *p)
 static bool enter(struct chat_parser *p, enum state state)
 {
     p->state = (int)state;
+    p->scan = p->pos;
     return true;
 }
 
 static bool think_looking(struct chat_parser *p)
 {
     const char *s = parse_rest(p);
-    const size_t n = parse_left(p), lead = parse_space_lead(s, n);
+    const size_t n = parse_left(p), lead = parse_lead(p);
     if (parse_starts(s + lead, n - lead, p->cfg.think_open)) {
         parse_skip(p, lead + strlen(p->cfg.think_open));
         return enter(p, THINK_EAT_OPEN);

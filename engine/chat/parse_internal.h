@@ -81,6 +81,8 @@ static inline void parse_skip(struct chat_parser *p, size_t n)
 /* Length of the white space (Unicode's White_Space) that starts or ends s[0..n). */
 size_t parse_space_lead(const char *s, size_t n);
 size_t parse_space_tail(const char *s, size_t n);
+/* White space at the start of the waiting text; what was seen before is not looked at again. */
+size_t parse_lead(struct chat_parser *p);
 /* Cuts both ends. */
 void parse_trim(const char **s, size_t *n);
 bool parse_starts(const char *s, size_t n, const char *prefix);

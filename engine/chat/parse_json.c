@@ -9,8 +9,12 @@ struct part {
     struct oll_strbuf content, thinking, calls; /* calls: comma-separated objects */
 };
 
+/* When the end of the text has a step of its own, even an empty one. */
+enum last_step { STEP_ALWAYS, STEP_WITHOUT_CALLS, STEP_WITH_OUTPUT };
+
 struct collector {
     struct part whole, step;
+    enum last_step last_step;
 };
 
 static void part_init(struct part *part)
@@ -111,11 +115,15 @@ static oll_status feed_all(struct chat_parser *parser, const struct oll_json *ch
     oll_status status = OLL_OK;
     for (const struct oll_json *c = chunks->first; c && status == OLL_OK; c = c->next) {
         status = chat_parser_feed(parser, c->str, c->str_len, failure);
-        if (status == OLL_OK || !part_empty(&all->step))
-            write_step(steps, &all->step);
+        write_step(steps, &all->step);
     }
-    if (status == OLL_OK)
-        status = chat_parser_finish(parser, failure);
+    if (status != OLL_OK)
+        return status;
+    status = chat_parser_finish(parser, failure);
+    if (all->last_step == STEP_ALWAYS ||
+        (all->last_step == STEP_WITHOUT_CALLS && all->whole.calls.len == 0) ||
+        !part_empty(&all->step))
+        write_step(steps, &all->step);
     return status;
 }
 
@@ -130,7 +138,7 @@ static bool all_strings(const struct oll_json *chunks)
     return true;
 }
 
-static oll_status answer(struct chat_parser *parser, bool built_in, const struct oll_json *chunks,
+static oll_status answer(struct chat_parser *parser, const struct oll_json *chunks,
                          struct collector *all, struct oll_strbuf *out)
 {
     struct oll_strbuf steps;
@@ -140,8 +148,6 @@ static oll_status answer(struct chat_parser *parser, bool built_in, const struct
     oll_json_write_init(&s, &steps);
     oll_json_write_array_begin(&s);
     const oll_status status = feed_all(parser, chunks, all, &s, &failure);
-    if ((status == OLL_OK && built_in) || !part_empty(&all->step))
-        write_step(&s, &all->step);
     oll_json_write_array_end(&s);
     oll_json_write_init(&w, out);
     oll_json_write_object_begin(&w);
@@ -171,7 +177,10 @@ oll_status chat_parse_chunks(const struct chat_parser_config *config, const stru
     OLL_TRY(chat_parser_create(&own, &parser, err));
     part_init(&all.whole);
     part_init(&all.step);
-    const oll_status status = answer(parser, config->parser != NULL, chunks, &all, out);
+    all.last_step = config->parser ? STEP_ALWAYS
+                    : config->tag  ? STEP_WITHOUT_CALLS
+                                   : STEP_WITH_OUTPUT;
+    const oll_status status = answer(parser, chunks, &all, out);
     part_free(&all.whole);
     part_free(&all.step);
     chat_parser_free(parser);

@@ -16,10 +16,10 @@ oll_status chat_parse_config(const struct oll_json *line, struct chat_parser_con
 /* Feeds the strings of the array `chunks` and finishes; appends
  *     {"content", "thinking", "tool_calls": [{"function": {"index", "name", "arguments"}}],
  *      "error"?, "steps": [{"content"?, "thinking"?, "tool_calls"?}...]}
- * to *out: one step for each chunk and one for the end (always with a built-in parser, else when it
- * gave something; none behind an error). `error` is what ended the reply. The callback, `user` and
- * the id seed of the config are not used. Fails when chunks are no strings or no parser comes of
- * config. */
+ * to *out: one step for each chunk and one for the end (with a built-in parser always, with a tag
+ * when there was no call, else when it gave something); none behind the step that failed. `error`
+ * is what ended the reply. The callback, `user` and the id seed of the config are not used. Fails
+ * when chunks are no strings or no parser comes of config. */
 oll_status chat_parse_chunks(const struct chat_parser_config *config, const struct oll_json *chunks,
                              struct oll_strbuf *out, struct oll_error *err) OLL_MUST_USE;
 

@@ -26,6 +26,7 @@ enum chat_phase parse_message_phase(const struct chat_parser *p)
 static bool enter(struct chat_parser *p, enum state state)
 {
     p->state = (int)state;
+    p->scan = p->pos;
     return true;
 }
 
@@ -247,7 +248,7 @@ static bool glimmer_in_header(struct chat_parser *p)
 static bool glimmer_fumble(struct chat_parser *p)
 {
     const char *s = parse_rest(p);
-    const size_t n = parse_left(p), lead = parse_space_lead(s, n);
+    const size_t n = parse_left(p), lead = parse_lead(p);
     if (parse_starts(s + lead, n - lead, glimmer_calls))
         p->body = CHAT_EVENT_CALL;
     else if (parse_begins(s + lead, n - lead, glimmer_calls) && !p->final)
@@ -349,10 +350,10 @@ static bool functionary_body(struct chat_parser *p)
     size_t at;
     const char *s = parse_rest(p);
     if (p->body == CHAT_EVENT_CALL) {
-        const size_t lead = parse_space_lead(s, parse_left(p));
+        const size_t lead = parse_lead(p);
         if (lead < parse_left(p) && s[lead] != '{') {
             p->body = CHAT_EVENT_CONTENT;
-            return true;
+            return enter(p, BODY);
         }
         if (!parse_balanced(p, &at))
             return false;
@@ -362,7 +363,7 @@ static bool functionary_body(struct chat_parser *p)
         parse_skip(p, at - p->pos);
         p->body = CHAT_EVENT_CONTENT;
         p->eat_space = true;
-        return true;
+        return enter(p, BODY);
     }
     const bool found = parse_find(p, tags, 1, &at) == 0;
     if (p->final && !found)

@@ -95,7 +95,7 @@ static bool look(struct chat_parser *p)
 {
     const struct parse_tagged *t = p->format->tagged;
     const char *s = parse_rest(p);
-    const size_t n = parse_left(p), lead = parse_space_lead(s, n);
+    const size_t n = parse_left(p), lead = parse_lead(p);
     if (parse_starts(s + lead, n - lead, t->think_open))
         return opened(p, lead + strlen(t->think_open));
     if (parse_begins(s + lead, n - lead, t->think_open) && !p->final)
@@ -135,10 +135,13 @@ static void text_until(struct chat_parser *p, enum chat_event_type type, size_t 
     const struct parse_tagged *t = p->format->tagged;
     const bool thinking = type == CHAT_EVENT_THINKING;
     const enum parse_space space = thinking ? t->think_space : t->content_space;
-    if (!found && p->final && !(thinking ? t->lost_tail_think : t->lost_tail_content))
+    const bool lost = thinking ? t->lost_tail_think : t->lost_tail_content;
+    if (!found && p->final && !lost)
         at = p->end;
     parse_text(p, type, space, parse_rest(p), at - p->pos);
     parse_skip(p, at - p->pos);
+    if (at < p->end)
+        return; /* white space before a tag, or the beginning of one */
     if (!found && p->final)
         parse_text_end(p, type, space);
 }

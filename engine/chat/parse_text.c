@@ -43,6 +43,13 @@ size_t parse_space_tail(const char *s, size_t n)
     return n - end;
 }
 
+size_t parse_lead(struct chat_parser *p)
+{
+    const size_t from = p->scan > p->pos ? p->scan : p->pos;
+    p->scan = from + parse_space_lead(p->in.data + from, p->end - from);
+    return p->scan - p->pos;
+}
+
 void parse_trim(const char **s, size_t *n)
 {
     const size_t lead = parse_space_lead(*s, *n);

@@ -212,10 +212,65 @@ static const struct oll_json *random_chunks(struct records *r, const char *text,
     return array;
 }
 
+/* Where the reference shows white space at once that a later piece may have to take back, or finds
+ * a tag only in one piece: there oll's steps differ, so that every cut gives the same. */
+static bool steps_differ(const char *id)
+{
+    static const char *const parsers[] = {"/gemma4",     "/lfm2",    "/laguna/",    "/poolside-v1/",
+                                          "/deepseek3/", "/cogito/", "/multi-args/"};
+    for (size_t i = 0; i < sizeof parsers / sizeof *parsers; i++) {
+        if (strstr(id, parsers[i]))
+            return true;
+    }
+    return false;
+}
+
+static const char *as_text(struct records *r, const struct oll_json *node)
+{
+    struct oll_strbuf out;
+    struct oll_json_writer w;
+    oll_strbuf_init(&out, MEMORY_MAX);
+    oll_json_write_init(&w, &out);
+    if (node)
+        oll_json_write_node(&w, node, true);
+    const char *copy = oll_arena_strndup(&r->arena, out.data, out.len);
+    oll_strbuf_free(&out);
+    return copy;
+}
+
+/* Text that came up to and with a step. */
+static size_t text_until(const struct oll_json *steps, size_t n, const char *key)
+{
+    size_t len = 0;
+    for (const struct oll_json *s = steps->first; s && n > 0; s = s->next, n--)
+        len += strlen(oll_json_get_str(s, key, ""));
+    return len;
+}
+
+/* Steps are equal; where they may differ, oll's text is never more than a tag and white space
+ * behind or ahead. Returns whether they were compared exactly. */
+static bool check_steps(struct records *r, const struct oll_json *line, const struct oll_json *got)
+{
+    const char *id = oll_json_get_str(line, "id", "");
+    const struct oll_json *want = oll_json_get(line, "steps");
+    const struct oll_json *mine = oll_json_get(got, "steps");
+    if (!steps_differ(id)) {
+        CHECK_MSG(strcmp(as_text(r, want), as_text(r, mine)) == 0, "%s\n  want %s\n  got  %s", id,
+                  as_text(r, want), as_text(r, mine));
+        return true;
+    }
+    for (size_t i = 1; i <= want->n && strstr(id, "/plain"); i++) {
+        const size_t a = text_until(want, i, "content"), b = text_until(mine, i, "content");
+        CHECK_MSG(a <= b + 24 && b <= a + 24, "%s, step %zu: %zu bytes, not %zu", id, i, b, a);
+    }
+    return false;
+}
+
 static void replay(const char *name, size_t n_expected)
 {
     static struct records r;
     uint64_t seed = 20261125;
+    size_t n_steps = 0;
     load(&r, name);
     if (r.n_lines == 0)
         return;
@@ -225,7 +280,12 @@ static void replay(const char *name, size_t n_expected)
         const struct group *g = group_of(&r, line);
         if (!CHECK(g != NULL))
             continue;
-        const char *got = normal_form(&r, split_line(&r, line));
+        const struct oll_json *answer = split_line(&r, line);
+        const char *got = normal_form(&r, answer);
+        /* A recording that depends on its cut has no steps to compare. */
+        if (oll_json_get(line, "steps") &&
+            strcmp(normal_form(&r, oll_json_get(line, "expected")), g->answer) == 0)
+            n_steps += check_steps(&r, line, answer);
         CHECK_MSG(strcmp(got, g->answer) == 0, "%s\n  in   %s\n  want %s\n  got  %s",
                   oll_json_get_str(line, "id", ""), g->text, g->answer, got);
     }
@@ -238,7 +298,8 @@ static void replay(const char *name, size_t n_expected)
                       cut, g->answer, got);
         }
     }
-    printf("%s: %zu recordings, %zu texts\n", name, r.n_lines, r.n_groups);
+    printf("%s: %zu recordings, %zu of them step by step, %zu texts\n", name, r.n_lines, n_steps,
+           r.n_groups);
     oll_arena_free(&r.arena);
 }
 
