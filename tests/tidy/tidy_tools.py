@@ -47,7 +47,7 @@ def check_headers(tree):
 SYMBOL_PREFIXES = {
     "kernels": ("op_",),  # the ops of device.h
     "tokenizer": ("pretok_", "encoder_", "charsmap_", "fragments_"),
-    "engine": ("block_", "moe_", "plan_", "ubatch_"),
+    "engine": ("block_", "moe_", "plan_", "ubatch_", "go_", "parse_"),
 }
 
 
