@@ -12,21 +12,23 @@ enum { KEY_COLUMNS = 30 };
 
 void show_number(double v, char out[SHOW_NUMBER_MAX])
 {
-    char text[SHOW_NUMBER_MAX], digits[24];
-    int precision = 0, n = 0;
-    do
-        snprintf(text, sizeof text, "%.*e", precision, v);
-    while (strtod(text, NULL) != v && ++precision <= 17);
-    const int exponent = atoi(strchr(text, 'e') ? strchr(text, 'e') + 1 : "0");
-    /* Go decides with six digits, or with as many as there are when they reach further. */
-    const int limit = precision + 1 > 6 && exponent < precision + 1 ? precision + 1 : 6;
-    if (!isfinite(v) || exponent < -4 || exponent >= (limit > 21 ? 21 : limit)) {
-        snprintf(out, SHOW_NUMBER_MAX, "%s", text);
+    char text[SHOW_NUMBER_MAX];
+    int precision = 0;
+    if (!isfinite(v)) {
+        snprintf(out, SHOW_NUMBER_MAX, "%g", v);
         return;
     }
-    const int decimals = precision > exponent ? precision - exponent : 0;
-    n = snprintf(digits, sizeof digits, "%.*f", decimals, v);
-    snprintf(out, SHOW_NUMBER_MAX, "%.*s", n, digits);
+    do
+        snprintf(text, sizeof text, "%.*e", precision, v);
+    while (strtod(text, NULL) != v && ++precision < 17);
+    const long exponent = strtol(strchr(text, 'e') + 1, NULL, 10);
+    /* Go decides with six digits, or with as many as there are when they reach further. */
+    const long limit = precision + 1 > 6 && exponent < precision + 1 ? precision + 1 : 6;
+    if (exponent < -4 || exponent >= limit)
+        snprintf(out, SHOW_NUMBER_MAX, "%s", text);
+    else
+        snprintf(out, SHOW_NUMBER_MAX, "%.*f",
+                 precision > exponent ? (int)(precision - exponent) : 0, v);
 }
 
 /* Go's quoting: printable characters as they are, others as escapes. */
