@@ -120,6 +120,7 @@ static oll_status new_machine(struct oll_constraint_program *p)
 static oll_status renew(struct oll_constraint *c)
 {
     struct oll_constraint_program *p = c->program;
+    regex_refuel(&p->g.pool);
     if (p->machine->m.n_bytes > MACHINE_RENEW_BYTES || p->machine->m.status != OLL_OK)
         OLL_TRY(new_machine(p));
     if (c->machine == p->machine)

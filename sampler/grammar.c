@@ -46,6 +46,10 @@ oll_status grammar_init(struct grammar *g)
     *g = (struct grammar){0};
     OLL_TRY(regex_pool_init(&g->pool));
     add_node(g, (struct grammar_node){.kind = GRAMMAR_UNSET}); /* GRAMMAR_NONE */
+    /* Lists that others point into also while they are empty. */
+    reserve(g, (void **)&g->kids, &g->cap_kids, 1, sizeof *g->kids);
+    reserve(g, (void **)&g->extras, &g->cap_extras, 1, sizeof *g->extras);
+    reserve(g, (void **)&g->order, &g->cap_order, 1, sizeof *g->order);
     if (reserve(g, (void **)&g->names, &g->cap_names, 1, sizeof *g->names))
         g->names[g->n_names++] = (struct grammar_name){.prop = REGEX_INF};
     oll_status status = g->status;
@@ -310,10 +314,11 @@ uint32_t grammar_object(struct grammar *g, const struct grammar_prop *props, uin
     }
     for (uint32_t i = 0; i < n_extras; i++)
         g->extras[g->n_extras++] = extras[i];
-    sort_names(props, g->order + o.order, g->order + o.order + n_props, n_props);
-    g->n_order += n_props;
-    if (n_props)
+    if (n_props) {
+        sort_names(props, g->order + o.order, g->order + o.order + n_props, n_props);
+        g->n_order += n_props;
         o.names = name_tree(g, props, g->order + o.order, n_props);
+    }
     grammar_punctuate(g);
     g->objects[g->n_objects] = o;
     return add_node(g, (struct grammar_node){.kind = GRAMMAR_OBJECT, .a = g->n_objects++});

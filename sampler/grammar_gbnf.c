@@ -424,7 +424,8 @@ static uint32_t left_kids(const struct grammar *g, uint32_t id, const uint8_t *n
 {
     const struct grammar_node *n = &g->nodes[id];
     uint32_t k = 0;
-    *kids = g->kids + n->a;
+    bool is_list = n->kind == GRAMMAR_ALT || n->kind == GRAMMAR_SEQ;
+    *kids = g->kids + (is_list ? n->a : 0);
     switch ((enum grammar_kind)n->kind) {
     case GRAMMAR_ALT: return n->b;
     case GRAMMAR_REP: *kids = &n->a; return 1;

@@ -757,6 +757,8 @@ oll_status machine_init(struct machine *m, struct grammar *g)
     *m = (struct machine){.g = g};
     if (!grow_frame_table(m) || !grow_state_table(m) ||
         !grow_counted(m, (void **)&m->frames, &m->cap_frames, 64, sizeof *m->frames) ||
+        !grow_counted(m, (void **)&m->threads, &m->cap_threads, 64, sizeof *m->threads) ||
+        !grow_counted(m, (void **)&m->tops, &m->cap_tops, 64, sizeof *m->tops) ||
         !grow_counted(m, (void **)&m->states, &m->cap_states, 64, sizeof *m->states)) {
         machine_free(m);
         return OLL_ERR_MEMORY;

@@ -12,7 +12,7 @@
 
 enum {
     ARENA_MAX = 256 << 20,
-    FUEL = 200000,
+    FUEL = 2000000,
     MAX_NUMBER_CHARS = 20, /* of bounded numbers that are no integers: what a double keeps */
     MAX_INTEGER_CHARS = 21,
     MAX_EXTRAS = 256

@@ -617,6 +617,10 @@ static oll_status overlap(struct schema *s, const struct shapes *a, const struct
 {
     struct shapes both = {0};
     bool empty;
+    OLL_TRY(shapes_apart(s, a, b, &empty));
+    *overlaps = !empty;
+    if (empty)
+        return OLL_OK;
     OLL_TRY(shapes_join(s, &both, a));
     OLL_TRY(shapes_meet(s, &both, b));
     OLL_TRY(shapes_empty(s, &both, &empty));

@@ -302,6 +302,8 @@ uint32_t object_value_of(struct schema *s, const struct object_shape *o, const c
     return p ? p->value : o ? rules_for(s, o, name, n) : CONJ_ANY;
 }
 
+static void spend(struct schema *s, uint64_t n) { s->fuel = s->fuel > n ? s->fuel - n : 0; }
+
 static void meet_props(struct schema *s, const struct object_shape *a, const struct object_shape *b,
                        struct object_shape *out)
 {
@@ -337,6 +339,7 @@ static const struct object_shape *meet_objects(struct schema *s, const struct ob
     out->min = at_least(a->min, b->min);
     out->max = at_most(a->max, b->max);
     out->open_said = a->open_said || b->open_said;
+    spend(s, a->n_props + b->n_props + (uint64_t)a->n_props * b->n_props / 64);
     meet_props(s, a, b, out);
     for (uint32_t i = 0; i < a->n_rules; i++)
         out->rules[out->n_rules++] = a->rules[i];
@@ -613,5 +616,34 @@ oll_status shapes_empty(struct schema *s, const struct shapes *list, bool *empty
                 OLL_TRY(object_empty(s, v->object, empty));
         }
     }
+    return OLL_OK;
+}
+
+static oll_status objects_apart(struct schema *s, const struct object_shape *a,
+                                const struct object_shape *b, bool *apart)
+{
+    *apart = false;
+    for (uint32_t i = 0; i < a->n_props && !*apart; i++) {
+        const struct prop_shape *p = &a->props[i];
+        const struct prop_shape *q = find_prop(b, p->name, p->n, i);
+        if (q && (p->required || q->required))
+            OLL_TRY(conj_empty(s, schema_conj_both(s, p->value, q->value), apart));
+    }
+    return OLL_OK;
+}
+
+oll_status shapes_apart(struct schema *s, const struct shapes *a, const struct shapes *b,
+                        bool *apart)
+{
+    *apart = true;
+    for (uint32_t i = 0; i < a->n && *apart; i++)
+        for (uint32_t j = 0; j < b->n && *apart; j++) {
+            const struct shape *u = &a->v[i], *v = &b->v[j];
+            if ((u->types & v->types) == 0)
+                continue;
+            *apart = (u->types & v->types) == TYPE_OBJECT && u->object && v->object;
+            if (*apart)
+                OLL_TRY(objects_apart(s, u->object, v->object, apart));
+        }
     return OLL_OK;
 }

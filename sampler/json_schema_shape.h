@@ -129,7 +129,7 @@ struct schema {
     uint32_t n_anchors, cap_anchors;
     uint32_t depth, probing; /* of reading; of questions whether something is empty */
     uint32_t numbers;        /* term of all numbers, once made */
-    uint64_t fuel;           /* shapes that may still be made */
+    uint64_t fuel;           /* shapes, and members of objects, that may still be looked at */
 };
 
 /* ---- errors: the pointer of `at` is appended ---- */
@@ -161,6 +161,11 @@ oll_status shapes_negate(struct schema *s, const struct shapes *list,
                          struct shapes *out) OLL_MUST_USE;
 /* Whether surely nothing is in the list. */
 oll_status shapes_empty(struct schema *s, const struct shapes *list, bool *empty) OLL_MUST_USE;
+/* Whether two lists have surely nothing in common: asked before they are met, since it costs no
+ * memory. It looks at types and at members that one side requires and both name, as the ones that
+ * tell kinds of objects apart. */
+oll_status shapes_apart(struct schema *s, const struct shapes *a, const struct shapes *b,
+                        bool *apart) OLL_MUST_USE;
 /* The conjunction that a key's value must satisfy as far as this side is concerned. */
 uint32_t object_value_of(struct schema *s, const struct object_shape *o, const char *name,
                          size_t n);

@@ -145,7 +145,7 @@ static uint32_t intern(struct regex_pool *pool, struct regex_node node)
 
 oll_status regex_pool_init(struct regex_pool *pool)
 {
-    *pool = (struct regex_pool){0};
+    *pool = (struct regex_pool){.fuel = REGEX_FUEL};
     if (!grow_table(pool) || !grow_array((void **)&pool->nodes, &pool->cap_nodes, 64,
                                          REGEX_MAX_NODES, sizeof *pool->nodes)) {
         regex_pool_free(pool);
@@ -526,8 +526,10 @@ static uint32_t word_tree(struct regex_pool *pool, const struct regex_word *word
 
 uint32_t regex_words(struct regex_pool *pool, struct regex_word *words, uint32_t n)
 {
+    if (n == 0)
+        return REGEX_NONE;
     qsort(words, n, sizeof *words, compare_words);
-    return n ? word_tree(pool, words, n, 0, 0) : REGEX_NONE;
+    return word_tree(pool, words, n, 0, 0);
 }
 
 uint32_t regex_multiple(struct regex_pool *pool, uint32_t modulus, uint32_t decimals)
@@ -594,8 +596,9 @@ static uint32_t derive_list(struct regex_pool *pool, struct regex_node node, uin
 static uint32_t derive(struct regex_pool *pool, uint32_t id, uint32_t cp, uint32_t depth)
 {
     struct regex_node node = pool->nodes[id];
-    if (depth > REGEX_MAX_DEPTH)
+    if (depth > REGEX_MAX_DEPTH || pool->fuel == 0)
         return fail(pool, OLL_ERR_LIMIT);
+    pool->fuel--;
     switch ((enum regex_kind)node.kind) {
     case REGEX_K_NONE:
     case REGEX_K_EPS: return REGEX_NONE;

@@ -6,8 +6,9 @@
  * 1964, "Derivatives of regular expressions"; similarity rules as in Owens, Reppy and Turon 2009,
  * "Regular-expression derivatives re-examined".
  *
- * Failure sticks in the pool: out of memory, or one of the limits below. Constructors then return
- * REGEX_NONE, and the caller looks at `status` once at the end. One thread at a time. */
+ * Failure sticks in the pool: out of memory, out of fuel, or one of the limits below. Constructors
+ * then return REGEX_NONE, and the caller looks at `status` once at the end. One thread at a time.
+ */
 #ifndef OLL_SAMPLER_REGEX_H
 #define OLL_SAMPLER_REGEX_H
 
@@ -49,6 +50,7 @@ struct regex_node {
     bool finite;   /* surely a finite language; false: not known */
     uint8_t empty; /* memo of regex_is_empty (regex_dfa.h): 0 not known, 1 no, 2 yes */
     uint32_t a, b, c;
+    uint32_t mark;  /* of a search */
     uint32_t chain; /* next of the same hash */
 };
 
@@ -60,9 +62,15 @@ struct regex_pool {
     struct regex_range *ranges;
     uint32_t n_ranges, cap_ranges;
     uint32_t *table; /* heads of the hash chains */
-    uint32_t table_mask;
+    uint32_t table_mask, mark;
     oll_status status;
+    uint64_t fuel; /* derivatives of single terms that may still be taken */
 };
+
+/* About a second's worth: enough for any honest schema, and an end for one that is not. */
+enum { REGEX_FUEL = 4000000 };
+/* Fills the tank: before a schema is compiled, and before each mask. */
+static inline void regex_refuel(struct regex_pool *pool) { pool->fuel = REGEX_FUEL; }
 
 oll_status regex_pool_init(struct regex_pool *pool) OLL_MUST_USE;
 void regex_pool_free(struct regex_pool *pool);

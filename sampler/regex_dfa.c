@@ -31,46 +31,55 @@ static void add_bound(struct bounds *b, uint32_t cp)
         b->failed = true;
 }
 
-/* Every set under the root, once, and where its ranges begin and end. */
-static void collect(const struct regex_pool *pool, uint32_t root, struct bounds *b)
+static void push(struct regex_pool *pool, uint32_t id, uint32_t **stack, uint32_t *n, uint32_t *cap,
+                 struct bounds *b)
 {
-    uint8_t *seen = oll_calloc((size_t)pool->n_nodes, 1);
-    uint32_t *stack = oll_alloc(pool->n_nodes, sizeof *stack), n = 0;
-    b->failed = !seen || !stack;
-    if (!b->failed)
-        stack[n++] = root, seen[root] = 1;
-    while (n > 0 && !b->failed) {
-        uint32_t id = stack[--n], kids[2] = {0}, n_kids = 0;
-        const struct regex_node *node = &pool->nodes[id];
-        const uint32_t *list = kids;
-        if (node->kind == REGEX_K_CAT || node->kind == REGEX_K_NOT || node->kind == REGEX_K_REP)
-            kids[n_kids++] = node->a;
-        if (node->kind == REGEX_K_CAT)
-            kids[n_kids++] = node->b;
-        if (node->kind == REGEX_K_ALT || node->kind == REGEX_K_AND) {
-            list = pool->kids + node->a;
-            n_kids = node->b;
-        }
-        for (uint32_t i = 0; i < n_kids; i++) {
-            if (!seen[list[i]])
-                stack[n++] = list[i];
-            seen[list[i]] = 1;
-        }
-        if (node->kind != REGEX_K_SET && node->kind != REGEX_K_MULT)
-            continue;
-        if (!grow_array((void **)&b->sets, &b->cap_sets, (uint64_t)b->n_sets + 1, REGEX_MAX_NODES,
-                        sizeof *b->sets))
-            b->failed = true;
-        else
-            b->sets[b->n_sets++] = id;
-        for (uint32_t i = 0; node->kind == REGEX_K_SET && i < node->b; i++) {
-            add_bound(b, pool->ranges[node->a + i].lo);
-            add_bound(b, pool->ranges[node->a + i].hi + 1);
-        }
-        for (uint32_t c = '-'; node->kind == REGEX_K_MULT && c <= '9' + 1; c++)
-            add_bound(b, c);
+    if (pool->nodes[id].mark == pool->mark)
+        return;
+    pool->nodes[id].mark = pool->mark;
+    if (grow_array((void **)stack, cap, *n + 1ull, REGEX_MAX_NODES, sizeof **stack))
+        (*stack)[(*n)++] = id;
+    else
+        b->failed = true;
+}
+
+static void add_set(const struct regex_pool *pool, uint32_t id, struct bounds *b)
+{
+    const struct regex_node *node = &pool->nodes[id];
+    if (!grow_array((void **)&b->sets, &b->cap_sets, (uint64_t)b->n_sets + 1, REGEX_MAX_NODES,
+                    sizeof *b->sets)) {
+        b->failed = true;
+        return;
     }
-    oll_free(seen);
+    b->sets[b->n_sets++] = id;
+    for (uint32_t i = 0; node->kind == REGEX_K_SET && i < node->b; i++) {
+        add_bound(b, pool->ranges[node->a + i].lo);
+        add_bound(b, pool->ranges[node->a + i].hi + 1);
+    }
+    for (uint32_t c = '-'; node->kind == REGEX_K_MULT && c <= '9' + 1; c++)
+        add_bound(b, c);
+}
+
+/* Every set under the root, once, and where its ranges begin and end. */
+static void collect(struct regex_pool *pool, uint32_t root, struct bounds *b)
+{
+    uint32_t *stack = NULL, n = 0, cap = 0, n_seen = 0;
+    pool->mark++;
+    push(pool, root, &stack, &n, &cap, b);
+    for (; n > 0 && !b->failed; n_seen++) {
+        uint32_t id = stack[--n];
+        const struct regex_node *node = &pool->nodes[id];
+        bool is_list = node->kind == REGEX_K_ALT || node->kind == REGEX_K_AND;
+        if (node->kind == REGEX_K_CAT || node->kind == REGEX_K_NOT || node->kind == REGEX_K_REP)
+            push(pool, node->a, &stack, &n, &cap, b);
+        if (node->kind == REGEX_K_CAT)
+            push(pool, node->b, &stack, &n, &cap, b);
+        for (uint32_t i = 0; is_list && i < node->b; i++)
+            push(pool, pool->kids[node->a + i], &stack, &n, &cap, b);
+        if (node->kind == REGEX_K_SET || node->kind == REGEX_K_MULT)
+            add_set(pool, id, b);
+    }
+    pool->fuel = pool->fuel > n_seen ? pool->fuel - n_seen : 0;
     oll_free(stack);
 }
 
@@ -143,6 +152,8 @@ static bool number_classes(struct regex_dfa *dfa, const uint64_t *marks)
 static oll_status make_classes(struct regex_dfa *dfa, uint32_t root)
 {
     struct bounds b = {0};
+    if (dfa->pool->fuel == 0)
+        return OLL_ERR_LIMIT;
     collect(dfa->pool, root, &b);
     const uint32_t fixed[] = {0, 0xD800, 0xE000};
     for (int i = 0; i < 3; i++)
@@ -290,7 +301,7 @@ bool regex_dfa_alive(struct regex_dfa *dfa, uint32_t state)
 {
     if (dfa->states[state].alive)
         return dfa->states[state].alive == 1;
-    uint32_t *seen = NULL, cap = 0, n_seen = 0, n_done = 0, found = REGEX_INF;
+    uint32_t *seen = NULL, cap = 0, n_seen = 0, found = REGEX_INF;
     uint32_t stamp = ++dfa->stamp, *stack = NULL, cap_stack = 0, n_stack = 0;
     if (!grow_array((void **)&seen, &cap, 1, REGEX_DFA_MAX_SEARCH, sizeof *seen) ||
         !grow_array((void **)&stack, &cap_stack, 1, REGEX_DFA_MAX_SEARCH, sizeof *stack))
@@ -301,7 +312,6 @@ bool regex_dfa_alive(struct regex_dfa *dfa, uint32_t state)
     dfa->states[state].parent = REGEX_INF;
     while (n_stack > 0 && found == REGEX_INF && dfa->pool->status == OLL_OK) {
         uint32_t from = stack[--n_stack];
-        n_done++;
         for (uint32_t c = 1; c < dfa->n_class && found == REGEX_INF; c++) {
             uint32_t to = successor(dfa, from, c);
             if (dfa->states[to].stamp == stamp || dfa->states[to].alive == 2)
@@ -384,14 +394,49 @@ const uint64_t *regex_dfa_bytes(struct regex_dfa *dfa, uint32_t state)
     return dfa->states[state].bytes;
 }
 
+/* The only text of a term, walked through another one; false when the term has more than one. */
+static bool walk_literal(struct regex_pool *pool, uint32_t literal, uint32_t *other)
+{
+    for (bool more = true; more && *other != REGEX_NONE;) {
+        const struct regex_node *node = &pool->nodes[literal];
+        more = node->kind == REGEX_K_CAT;
+        const struct regex_node *set = more ? &pool->nodes[node->a] : node;
+        if (set->kind != REGEX_K_SET || set->b != 1 ||
+            pool->ranges[set->a].lo != pool->ranges[set->a].hi)
+            return false;
+        literal = node->b;
+        *other = regex_derive(pool, *other, pool->ranges[set->a].lo);
+    }
+    return true;
+}
+
+/* Whether a conjunction has a part with a single text, as those of constants do; then *empty. */
+static bool literal_decides(struct regex_pool *pool, uint32_t id, bool *empty)
+{
+    const struct regex_node node = pool->nodes[id];
+    for (uint32_t i = 0; node.kind == REGEX_K_AND && i < node.b; i++) {
+        uint32_t other = id;
+        if (walk_literal(pool, pool->kids[node.a + i], &other)) {
+            *empty = !regex_nullable(pool, other);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool regex_is_empty(struct regex_pool *pool, uint32_t id)
 {
+    bool empty;
     struct regex_dfa dfa;
     const struct regex_node *node = &pool->nodes[id];
     if (id == REGEX_NONE || node->plain || node->nullable)
         return id == REGEX_NONE;
     if (node->empty)
         return node->empty == 2;
+    if (literal_decides(pool, id, &empty)) {
+        pool->nodes[id].empty = empty ? 2 : 1;
+        return empty || pool->status != OLL_OK;
+    }
     oll_status status = regex_dfa_init(&dfa, pool, id);
     if (status != OLL_OK) {
         if (pool->status == OLL_OK)

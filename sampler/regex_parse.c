@@ -21,12 +21,27 @@ struct tree {
     uint32_t n;
 };
 
+struct set {
+    struct regex_range *v;
+    uint32_t n, cap;
+    bool failed;
+};
+
+/* Sets that the whole of Unicode had to be looked through for. */
+enum { MAX_KNOWN = 20 };
+struct known_set {
+    uint32_t bits;
+    struct set set;
+};
+
 struct parser {
     struct regex_pool *pool;
     const char *text;
     size_t n, at;
     int depth;
     struct oll_arena arena;
+    struct known_set known[MAX_KNOWN];
+    uint32_t n_known;
     struct oll_error *err;
 };
 
@@ -84,12 +99,6 @@ static bool next_char(struct parser *p, uint32_t *cp)
 
 /* ---- sets ---- */
 
-struct set {
-    struct regex_range *v;
-    uint32_t n, cap;
-    bool failed;
-};
-
 enum { SET_MAX = 1 << 16 };
 
 static void set_add(struct set *s, uint32_t lo, uint32_t hi)
@@ -101,7 +110,7 @@ static void set_add(struct set *s, uint32_t lo, uint32_t hi)
 }
 
 /* Code points whose mask has one of `bits`. */
-static void set_add_mask(struct set *s, uint32_t bits)
+static void look_through(struct set *s, uint32_t bits)
 {
     uint32_t from = REGEX_INF;
     for (uint32_t cp = 0; cp <= REGEX_MAX_CP + 1; cp++) {
@@ -113,6 +122,25 @@ static void set_add_mask(struct set *s, uint32_t bits)
             from = REGEX_INF;
         }
     }
+}
+
+static void set_add_mask(struct parser *p, struct set *s, uint32_t bits)
+{
+    uint32_t i = 0;
+    while (i < p->n_known && p->known[i].bits != bits)
+        i++;
+    if (i == p->n_known) {
+        if (i == MAX_KNOWN) {
+            s->failed = true;
+            return;
+        }
+        p->known[p->n_known++] = (struct known_set){.bits = bits};
+        look_through(&p->known[i].set, bits);
+    }
+    const struct set *known = &p->known[i].set;
+    for (uint32_t r = 0; r < known->n; r++)
+        set_add(s, known->v[r].lo, known->v[r].hi);
+    s->failed = s->failed || known->failed;
 }
 
 static int compare_ranges(const struct regex_range *a, const struct regex_range *b)
@@ -173,14 +201,14 @@ static void add_spaces(struct set *s, bool wide)
 }
 
 /* \d \w \s and their complements. `wide` takes in what only one of ECMA and Python counts. */
-static void add_kind(struct set *s, char lower, bool wide)
+static void add_kind(struct parser *p, struct set *s, char lower, bool wide)
 {
     if (lower == 's') {
         add_spaces(s, wide);
         return;
     }
     if (wide) {
-        set_add_mask(s, lower == 'd' ? CHAR_DIGIT : CHAR_WORD | CHAR_L | CHAR_N);
+        set_add_mask(p, s, lower == 'd' ? CHAR_DIGIT : CHAR_WORD | CHAR_L | CHAR_N);
         return;
     }
     set_add(s, '0', '9');
@@ -193,11 +221,11 @@ static void add_kind(struct set *s, char lower, bool wide)
 
 /* `outside`: the set will be inverted, so that what both dialects accept is what neither has in
  * it. */
-static void add_class_escape(struct set *s, char letter, bool outside)
+static void add_class_escape(struct parser *p, struct set *s, char letter, bool outside)
 {
     bool is_complement = letter >= 'A' && letter <= 'Z';
     struct set own = {0};
-    add_kind(&own, (char)(letter | 0x20), is_complement != outside);
+    add_kind(p, &own, (char)(letter | 0x20), is_complement != outside);
     if (is_complement)
         set_invert(&own);
     set_append(s, &own);
@@ -226,7 +254,7 @@ static bool add_property(struct parser *p, struct set *s, bool invert)
         if (strlen(categories[i].name) == n &&
             memcmp(categories[i].name, p->text + open + 1, n) == 0) {
             struct set own = {0};
-            set_add_mask(&own, categories[i].bits);
+            set_add_mask(p, &own, categories[i].bits);
             if (invert)
                 set_invert(&own);
             set_append(s, &own);
@@ -319,7 +347,7 @@ static bool class_member(struct parser *p, struct set *s, bool outside, uint32_t
         return broken(p, "it ends with a backslash");
     char c = p->text[p->at++];
     if (c && strchr("dDwWsS", c)) {
-        add_class_escape(s, c, outside);
+        add_class_escape(p, s, c, outside);
         *is_set = true;
         return true;
     }
@@ -434,7 +462,7 @@ static struct tree *read_escape(struct parser *p)
     char c = p->text[p->at++];
     bool ok = true;
     if (c && strchr("dDwWsS", c))
-        add_class_escape(&s, c, false);
+        add_class_escape(p, &s, c, false);
     else if (c == 'p' || c == 'P')
         ok = add_property(p, &s, c == 'P');
     else if (c == 'b' || c == 'B')
@@ -665,6 +693,8 @@ oll_status regex_parse(struct regex_pool *pool, const char *text, size_t n, uint
     else if (tree)
         *out = to_term(&p, tree, (struct place){true, true, true});
     oll_arena_free(&p.arena);
+    for (uint32_t i = 0; i < p.n_known; i++)
+        oll_free(p.known[i].set.v);
     if (own.status == OLL_OK && pool->status != OLL_OK)
         oll_error_set(&own, pool->status, "a pattern is too large");
     return own.status == OLL_OK ? OLL_OK : OLL_FAIL(err, own.status, "%s", own.text);
