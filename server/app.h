@@ -3,6 +3,8 @@
 #ifndef OLL_SERVER_APP_H
 #define OLL_SERVER_APP_H
 
+#include "engine/base/version.h"
+
 struct access;
 struct models;
 struct schedule;
@@ -14,6 +16,6 @@ struct app {
 };
 
 /* The version of Ollama's API that is spoken here: clients gate features on it. */
-#define APP_API_VERSION "0.33.0"
+#define APP_API_VERSION OLL_OLLAMA_VERSION
 
 #endif

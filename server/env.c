@@ -109,6 +109,15 @@ bool env_models(char out[ENV_TEXT_MAX])
            snprintf(out, ENV_TEXT_MAX, "%s/.ollama/models", home) < ENV_TEXT_MAX;
 }
 
+bool env_key(char out[ENV_TEXT_MAX])
+{
+    const char *home = getenv("HOME");
+    if (!home || !*home)
+        return false;
+    int n = snprintf(out, ENV_TEXT_MAX, "%s/.ollama/id_ed25519", home);
+    return n > 0 && n < ENV_TEXT_MAX;
+}
+
 static void copy(char *out, size_t size, const char *text)
 {
     snprintf(out, size, "%.*s", (int)(size - 1), text);

@@ -20,6 +20,8 @@ uint64_t env_uint(const char *name, uint64_t fallback);
 int64_t env_duration(const char *name, int64_t fallback);
 /* OLLAMA_MODELS, else ~/.ollama/models; false when there is no home either. */
 bool env_models(char out[ENV_TEXT_MAX]);
+/* ~/.ollama/id_ed25519, the identity for registries; false when there is no home. */
+bool env_key(char out[ENV_TEXT_MAX]);
 
 enum { ENV_DEFAULT_PORT = 11434 };
 

@@ -29,6 +29,15 @@
 struct http_server;
 struct http_reply;
 
+/* Where a body goes that is not kept in memory: set by `route`, used by the loop thread as the body
+ * arrives (so `write` must be brief; false ends the connection with 503), dropped after the reply
+ * or when the request does not come to its end. */
+struct http_sink {
+    bool (*write)(void *user, const void *data, size_t n); /* NULL: the body goes to memory */
+    void (*drop)(void *user);
+    void *user;
+};
+
 struct http_request {
     const char *method;    /* as sent: "GET" */
     const char *path;      /* decoded, begins with '/', or is "*" */
@@ -39,6 +48,7 @@ struct http_request {
     const struct http_head *head;
     const char *body; /* terminated; whole */
     size_t n_body;
+    struct http_sink sink;
     uint64_t start_ns;       /* when the head was complete (oll_clock_ns) */
     bool on_loopback;        /* it came through a listener that is bound to loopback alone */
     bool is_head;            /* HEAD: the reply's body is dropped, its length is not */

@@ -50,8 +50,16 @@ struct http_conn *http_conn_new(struct http_server *server, int fd, bool on_loop
     return conn;
 }
 
+static void drop_sink(struct http_conn *conn)
+{
+    if (conn->req.sink.drop)
+        conn->req.sink.drop(conn->req.sink.user);
+    conn->req.sink = (struct http_sink){0};
+}
+
 void http_conn_free(struct http_conn *conn)
 {
+    drop_sink(conn);
     oll_strbuf_free(&conn->in);
     oll_strbuf_free(&conn->out);
     oll_strbuf_free(&conn->body);
@@ -84,6 +92,7 @@ static void set_state(struct http_conn *conn, enum http_conn_state state)
 /* Gives back what belongs to a request, so that an idle connection is small. */
 static void drop_request(struct http_conn *conn)
 {
+    drop_sink(conn);
     conn->server->n_buffered -= conn->body.len;
     oll_strbuf_free(&conn->body);
     oll_arena_reset(&conn->arena);
@@ -285,6 +294,11 @@ static int take_body(struct http_conn *conn)
         status = http_body_feed(&conn->frame, conn->in.data + off, conn->in.len - off, &used, &data,
                                 &n_data);
         off += used;
+        if (conn->req.sink.write) {
+            if (!conn->req.sink.write(conn->req.sink.user, data, n_data))
+                return 503;
+            continue;
+        }
         if (n_data > server->config.buffered_bytes - server->n_buffered)
             return 503;
         size_t before = conn->body.len;

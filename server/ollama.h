@@ -12,6 +12,14 @@ void ollama_tags(struct http_request *req);
 void ollama_ps(struct http_request *req);
 void ollama_show(struct http_request *req);
 void ollama_create(struct http_request *req);
+void ollama_pull(struct http_request *req);
+void ollama_push(struct http_request *req);
+void ollama_copy(struct http_request *req);
+void ollama_delete(struct http_request *req);
+void ollama_blob_head(struct http_request *req);
+/* An upload goes to disk while it arrives; the limit of its body is the free space. */
+uint64_t ollama_blob_plan(struct http_request *req);
+void ollama_blob_post(struct http_request *req);
 void ollama_generate(struct http_request *req);
 void ollama_chat(struct http_request *req);
 void ollama_embed(struct http_request *req);

@@ -1,16 +1,14 @@
 /* POST /api/create (rest-api 2.10). */
-#include "engine/base/strbuf.h"
 #include "server/app.h"
 #include "server/create.h"
 #include "server/decode.h"
 #include "server/env.h"
 #include "server/ollama.h"
+#include "server/ollama_progress.h"
 #include "server/ollama_reply.h"
 
 #include <stddef.h>
 #include <string.h>
-
-enum { LINE_BYTES_MAX = 64 * 1024 };
 
 struct fields {
     const char *model, *name, *from, *template_text, *system, *renderer, *parser, *requires_version;
@@ -146,58 +144,10 @@ static oll_status take_info(const struct oll_json *info, struct create_info *out
 
 /* ---- the stream ---- */
 
-struct stream {
-    struct http_request *req;
-    bool streams;
-};
-
 static bool send_status(void *user, const char *text, const char *digest, uint64_t total,
                         uint64_t completed)
 {
-    const struct stream *s = user;
-    struct oll_strbuf line;
-    struct oll_json_writer w;
-    if (!s->streams)
-        return !http_peer_gone(s->req) && !http_stopping(s->req);
-    oll_strbuf_init(&line, LINE_BYTES_MAX);
-    oll_json_write_init(&w, &line);
-    oll_json_write_object_begin(&w);
-    oll_json_write_key(&w, "status");
-    oll_json_write_str(&w, text);
-    if (*digest) {
-        oll_json_write_key(&w, "digest");
-        oll_json_write_str(&w, digest);
-    }
-    if (total) {
-        oll_json_write_key(&w, "total");
-        oll_json_write_uint(&w, total);
-    }
-    if (completed) {
-        oll_json_write_key(&w, "completed");
-        oll_json_write_uint(&w, completed);
-    }
-    oll_json_write_object_end(&w);
-    oll_strbuf_addc(&line, '\n');
-    if (!http_reply_begun(s->req))
-        http_reply_begin(s->req, 200, "application/x-ndjson");
-    bool sent = line.status == OLL_OK && http_reply_write(s->req, line.data, line.len);
-    oll_strbuf_free(&line);
-    return sent && !http_stopping(s->req);
-}
-
-/* The one object of a reply that is not streamed. */
-static void send_whole(struct http_request *req, int status, const char *key, const char *text)
-{
-    struct oll_strbuf json;
-    struct oll_json_writer w;
-    oll_strbuf_init(&json, LINE_BYTES_MAX);
-    oll_json_write_init(&w, &json);
-    oll_json_write_object_begin(&w);
-    oll_json_write_key(&w, key);
-    oll_json_write_str(&w, text);
-    oll_json_write_object_end(&w);
-    http_reply_send(req, status, "application/json", json.data, json.len);
-    oll_strbuf_free(&json);
+    return ollama_progress_send(user, text, digest, total, completed);
 }
 
 void ollama_create(struct http_request *req)
@@ -216,8 +166,8 @@ void ollama_create(struct http_request *req)
                        .draft_quantize = "",
                        .stream = true};
     struct create_request request;
-    struct stream stream = {.req = req};
-    const struct create_events events = {send_status, &stream};
+    struct ollama_progress progress = {.req = req};
+    const struct create_events events = {send_status, &progress};
     const struct oll_json *root;
     struct oll_error err = {0};
     int http_status = 400;
@@ -230,15 +180,10 @@ void ollama_create(struct http_request *req)
         ollama_error(req, 400, oll_error_text(&err));
         return;
     }
-    stream.streams = f.stream;
+    progress.streams = f.stream;
     status = take_info(f.info, &request.info, &err);
     if (status == OLL_OK)
         status = create_model(app->models, &request, &events, req->arena,
                               !env_bool("OLLAMA_NOPRUNE", false), &http_status, &err);
-    if (status != OLL_OK && f.stream)
-        ollama_stream_error(req, http_status, oll_error_text(&err));
-    else if (status != OLL_OK)
-        send_whole(req, http_status, "error", oll_error_text(&err));
-    else if (!f.stream)
-        send_whole(req, 200, "status", "success");
+    ollama_progress_end(&progress, status, http_status, &err);
 }

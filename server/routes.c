@@ -32,6 +32,12 @@ static const struct route routes[] = {
     {GET, "/api/ps", ollama_ps, false},
     {POST, "/api/show", ollama_show, false},
     {POST, "/api/create", ollama_create, false},
+    {POST, "/api/pull", ollama_pull, false},
+    {POST, "/api/push", ollama_push, false},
+    {POST, "/api/copy", ollama_copy, false},
+    {DELETE, "/api/delete", ollama_delete, false},
+    {HEAD, "/api/blobs/:digest", ollama_blob_head, false},
+    {POST, "/api/blobs/:digest", ollama_blob_post, false},
     {POST, "/api/generate", ollama_generate, false},
     {POST, "/api/chat", ollama_chat, false},
     {POST, "/api/embed", ollama_embed, false},
@@ -259,7 +265,9 @@ void routes_plan(struct http_request *req, struct http_plan *plan)
         return;
     for (int i = 0; i < N_ROUTES; i++)
         if ((routes[i].methods & method) && path_fits(routes[i].pattern, req->path, &req->param)) {
-            *plan = (struct http_plan){routes[i].handler, BODY_JSON, routes[i].quick};
+            const bool is_blob = routes[i].handler == ollama_blob_post;
+            const uint64_t limit = is_blob ? ollama_blob_plan(req) : BODY_JSON;
+            *plan = (struct http_plan){routes[i].handler, limit, routes[i].quick};
             return;
         }
     if (methods)

@@ -6,4 +6,8 @@
 #error "OLL_VERSION comes from the build"
 #endif
 
+/* The version of Ollama's API that is spoken, to clients and to registries: both gate features on
+ * it. */
+#define OLL_OLLAMA_VERSION "0.33.0"
+
 #endif
