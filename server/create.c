@@ -128,8 +128,11 @@ static oll_status tell_layers(struct create *c)
     for (uint32_t i = 0; i < c->n_layers; i++) {
         char text[64 + OLL_DIGEST_TEXT_MAX], digest[OLL_DIGEST_TEXT_MAX];
         oll_digest_text(&c->layers[i].layer.digest, digest);
-        snprintf(text, sizeof text, "%s layer %s",
-                 c->layers[i].existed ? "using existing" : "creating new", digest);
+        if (c->template_name && oll_layer_is(&c->layers[i].layer, "template"))
+            snprintf(text, sizeof text, "using autodetected template %s", c->template_name);
+        else
+            snprintf(text, sizeof text, "%s layer %s",
+                     c->layers[i].existed ? "using existing" : "creating new", digest);
         OLL_TRY(create_tell(c, text));
     }
     return OLL_OK;
@@ -164,7 +167,7 @@ static void drop_replaced(struct create *c, const char *old, size_t n_old,
     oll_free(digests);
 }
 
-static oll_status write_manifest(struct create *c, bool prune)
+static oll_status write_manifest(struct create *c)
 {
     struct oll_manifest m = {.n_layers = c->n_layers};
     struct oll_strbuf text;
@@ -188,14 +191,14 @@ static oll_status write_manifest(struct create *c, bool prune)
         status = oll_catalog_write(c->store, &c->target, text.data, text.len, c->err);
     oll_lease_free(c->lease);
     c->lease = NULL;
-    if (status == OLL_OK && old && prune)
+    if (status == OLL_OK && old && c->prune)
         drop_replaced(c, old, n_old, &text);
     oll_free(old);
     oll_strbuf_free(&text);
     return status;
 }
 
-static oll_status run(struct create *c, bool prune)
+static oll_status run(struct create *c)
 {
     const struct create_request *r = c->request;
     OLL_TRY(create_add_base(c));
@@ -205,7 +208,7 @@ static oll_status run(struct create *c, bool prune)
     OLL_TRY(create_add_texts(c));
     OLL_TRY(finish_config(c));
     OLL_TRY(tell_layers(c));
-    OLL_TRY(write_manifest(c, prune));
+    OLL_TRY(write_manifest(c));
     return create_tell(c, "success");
 }
 
@@ -218,6 +221,7 @@ oll_status create_model(struct models *models, const struct create_request *requ
                        .request = request,
                        .events = events,
                        .arena = arena,
+                       .prune = prune,
                        .http_status = 500,
                        .config = {.format = "gguf"},
                        .err = err};
@@ -232,7 +236,7 @@ oll_status create_model(struct models *models, const struct create_request *requ
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the layers");
     status = oll_lease_new(c.store, &c.lease, err);
     if (status == OLL_OK)
-        status = run(&c, prune);
+        status = run(&c);
     oll_lease_free(c.lease);
     *http_status = c.http_status;
     return status;

@@ -2,7 +2,8 @@
  * a config, a manifest.  (store-and-registry 10)
  *
  *   create.c         the order of things, config, manifest
- *   create_base.c    base layers: FROM a name, GGUF files, safetensors; adapters; quantising
+ *   create_base.c    base layers: FROM a name, GGUF files; adapters; quantising
+ *   create_import.c  safetensors to GGUF; the template that a GGUF file's own behaves like
  *   create_layers.c  the list of layers, texts, parameters, messages
  *
  * A lease protects what the model will name until the manifest is written. Runs on the thread of
@@ -42,6 +43,7 @@ struct create_request {
 struct create_events {
     bool (*status)(void *user, const char *text, const char *digest, uint64_t total,
                    uint64_t completed);
+    bool (*canceled)(void *user); /* asked while there is nothing to tell; may be NULL */
     void *user;
 };
 
@@ -72,6 +74,7 @@ struct create {
     struct oll_model_config config;
     const struct oll_json *base_params; /* of the parent; NULL: none */
     const char *template_name;          /* of the detected template; NULL: none */
+    bool prune, gone;                   /* gone: a line could not be sent */
     int http_status;
     struct oll_error *err;
 };
@@ -96,6 +99,27 @@ oll_status create_add_texts(struct create *c) OLL_MUST_USE;
 oll_status create_add_base(struct create *c) OLL_MUST_USE;
 oll_status create_add_adapters(struct create *c) OLL_MUST_USE;
 oll_status create_quantize(struct create *c, const char *kind, const char *type) OLL_MUST_USE;
+/* A file of the request whose blob is present. */
+struct create_file {
+    const char *name, *path;
+    struct oll_digest digest;
+    uint64_t n_bytes;
+    size_t n_prefix;    /* of a part of a split model: length of the common part of the names */
+    uint32_t no, count; /* of it; count is 0 for other files */
+};
+
+/* Makes a model layer of a published model's files. */
+oll_status create_convert(struct create *c, const struct create_file *files, size_t n) OLL_MUST_USE;
+/* Adds the built-in template that the model's own behaves like, with its stop strings, when there
+ * is one. */
+oll_status create_detect_template(struct create *c) OLL_MUST_USE;
+/* Publishes what was written and fills digest and size; the writer is gone. */
+struct oll_blob_writer;
+oll_status create_finish_blob(struct create *c, struct oll_blob_writer *w,
+                              struct create_layer *out) OLL_MUST_USE;
+/* For sinks of models: `user` is a blob writer. */
+oll_status create_sink_write(void *user, const void *data, size_t n,
+                             struct oll_error *err) OLL_MUST_USE;
 /* Path of a layer's blob, in the arena. */
 oll_status create_blob_path(struct create *c, const struct oll_digest *digest,
                             const char **path) OLL_MUST_USE;

@@ -5,7 +5,9 @@
 #include "registry/blob_write.h"
 #include "registry/gguf_import.h"
 #include "registry/manifest_write.h"
+#include "registry/pull.h"
 #include "server/create.h"
+#include "server/env.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,15 +15,6 @@
 #include <sys/stat.h>
 
 enum { FILES_MAX = 4096 };
-
-/* A file of the request whose blob is present. */
-struct base_file {
-    const char *name, *path;
-    struct oll_digest digest;
-    uint64_t n_bytes;
-    size_t n_prefix;    /* of a part of a split model: length of the common part of the names */
-    uint32_t no, count; /* of it; count is 0 for other files */
-};
 
 oll_status create_blob_path(struct create *c, const struct oll_digest *digest, const char **path)
 {
@@ -34,6 +27,35 @@ oll_status create_blob_path(struct create *c, const struct oll_digest *digest, c
 
 /* ---- another model ---- */
 
+static void tell_transfer(void *user, const struct oll_transfer_event *event)
+{
+    struct create *c = user;
+    /* That nobody listens shows at the next line of our own. */
+    c->gone |=
+        !c->events->status(c->events->user, event->status, event->digest ? event->digest : "",
+                           event->total, event->completed);
+}
+
+static bool nobody_waits(void *user)
+{
+    const struct create *c = user;
+    return c->gone || (c->events->canceled && c->events->canceled(c->events->user));
+}
+
+/* Brings a parent that is not here; never over plain HTTP. */
+static oll_status pull_parent(struct create *c, const struct oll_reference *ref)
+{
+    char key[ENV_TEXT_MAX];
+    const struct oll_transfer transfer = {.store = c->store,
+                                          .ref = ref,
+                                          .prune = c->prune,
+                                          .key_path = env_key(key) ? key : NULL,
+                                          .progress = tell_transfer,
+                                          .canceled = nobody_waits,
+                                          .user = c};
+    return oll_pull(&transfer, c->err);
+}
+
 static oll_status load_parent(struct create *c, struct oll_stored_model *parent)
 {
     struct oll_reference ref;
@@ -42,11 +64,14 @@ static oll_status load_parent(struct create *c, struct oll_stored_model *parent)
         return create_fail400(c, OLL_ERR_ARG, "%s", why.text);
     OLL_TRY(oll_catalog_canonical(c->store, &ref, c->err));
     oll_status status = oll_catalog_load(c->store, &ref, true, c->arena, parent, &why);
+    if (status == OLL_ERR_NOT_FOUND && ref.source == OLL_SOURCE_ANY) {
+        OLL_TRY(pull_parent(c, &ref));
+        why = (struct oll_error){0};
+        status = oll_catalog_load(c->store, &ref, true, c->arena, parent, &why);
+    }
     if (status == OLL_ERR_NOT_FOUND)
         return OLL_FAIL(c->err, status, "pull model manifest: file does not exist");
-    if (status != OLL_OK)
-        return OLL_FAIL(c->err, status, "%s", why.text);
-    return OLL_OK;
+    return status == OLL_OK ? OLL_OK : OLL_FAIL(c->err, status, "%s", why.text);
 }
 
 static oll_status add_parent(struct create *c)
@@ -76,16 +101,16 @@ static oll_status add_parent(struct create *c)
 
 /* The files of an object name -> digest, in bytewise order of their names. */
 static oll_status find_files(struct create *c, const struct oll_json *object,
-                             struct base_file **out, size_t *n)
+                             struct create_file **out, size_t *n)
 {
     if (object->n > FILES_MAX)
         return create_fail400(c, OLL_ERR_LIMIT, "more than %d files", FILES_MAX);
-    struct base_file *files = oll_arena_alloc(c->arena, object->n ? object->n : 1, sizeof *files);
+    struct create_file *files = oll_arena_alloc(c->arena, object->n ? object->n : 1, sizeof *files);
     if (!files)
         return OLL_FAIL(c->err, OLL_ERR_MEMORY, "out of memory for the list of files");
     for (size_t i = 0; i < object->n; i++) {
         const struct oll_json *m = object->sorted[i];
-        struct base_file *f = &files[i];
+        struct create_file *f = &files[i];
         struct stat st;
         f->name = m->key;
         OLL_TRY(oll_digest_parse(m->type == OLL_JSON_STRING ? m->str : "", &f->digest, c->err));
@@ -112,9 +137,23 @@ static bool ends_with(const char *s, const char *end)
 
 /* ---- blobs that are made here ---- */
 
-static oll_status sink_write(void *user, const void *data, size_t n, struct oll_error *err)
+oll_status create_sink_write(void *user, const void *data, size_t n, struct oll_error *err)
 {
     return oll_blob_writer_write(user, data, n, err);
+}
+
+oll_status create_finish_blob(struct create *c, struct oll_blob_writer *w, struct create_layer *out)
+{
+    struct stat st;
+    const char *path;
+    OLL_TRY(oll_blob_writer_finish(w, NULL, &out->layer.digest, &out->existed, c->err));
+    OLL_TRY(create_blob_path(c, &out->layer.digest, &path));
+    if (stat(path, &st) != 0)
+        return OLL_FAIL(c->err, OLL_ERR_IO, "a blob that was just written is gone");
+    out->is_new = true;
+    out->layer.from = out->layer.name = "";
+    out->layer.size_bytes = (uint64_t)st.st_size;
+    return OLL_OK;
 }
 
 struct progress {
@@ -134,28 +173,19 @@ static oll_status write_model(struct create *c, const char *const *paths, uint32
 {
     struct oll_blob_writer *w = NULL;
     OLL_TRY(oll_blob_writer_new(c->store, c->lease, &w, c->err));
-    const struct oll_gguf_sink sink = {sink_write, w};
+    const struct oll_gguf_sink sink = {create_sink_write, w};
     oll_status status = oll_quantize_model(paths, n_parts, &sink, options, c->err);
     if (status != OLL_OK) {
         oll_blob_writer_free(w);
         return status;
     }
-    OLL_TRY(oll_blob_writer_finish(w, NULL, &out->layer.digest, &out->existed, c->err));
-    out->is_new = true;
-    out->layer.from = out->layer.name = "";
-    const char *path;
-    struct stat st;
-    OLL_TRY(create_blob_path(c, &out->layer.digest, &path));
-    if (stat(path, &st) != 0)
-        return OLL_FAIL(c->err, OLL_ERR_IO, "a blob that was just written is gone");
-    out->layer.size_bytes = (uint64_t)st.st_size;
-    return OLL_OK;
+    return create_finish_blob(c, w, out);
 }
 
 /* ---- GGUF ---- */
 
 /* The files [first, last) are the parts of one model, or one file. */
-static oll_status add_gguf(struct create *c, const struct base_file *files, size_t n)
+static oll_status add_gguf(struct create *c, const struct create_file *files, size_t n)
 {
     const char **paths = oll_arena_alloc(c->arena, n, sizeof *paths), *kind = NULL;
     struct create_layer l = {.is_new = true, .existed = true};
@@ -180,7 +210,7 @@ static oll_status add_gguf(struct create *c, const struct base_file *files, size
 
 /* Parts of one split model stand together, since their names are in order. Returns how many there
  * are from `first` on; 1 for a file of its own. */
-static oll_status count_parts(struct create *c, const struct base_file *files, size_t n,
+static oll_status count_parts(struct create *c, const struct create_file *files, size_t n,
                               size_t *n_parts)
 {
     *n_parts = 1;
@@ -196,7 +226,7 @@ static oll_status count_parts(struct create *c, const struct base_file *files, s
     return OLL_OK;
 }
 
-static oll_status add_ggufs(struct create *c, const struct base_file *files, size_t n)
+static oll_status add_ggufs(struct create *c, const struct create_file *files, size_t n)
 {
     OLL_TRY(create_tell(c, "parsing GGUF"));
     for (size_t i = 0, n_parts; i < n; i += n_parts) {
@@ -209,7 +239,7 @@ static oll_status add_ggufs(struct create *c, const struct base_file *files, siz
 enum file_kind { FILES_UNKNOWN, FILES_GGUF, FILES_SAFETENSORS };
 
 /* The first file that settles it, settles it. */
-static enum file_kind kind_of_files(const struct base_file *files, size_t n)
+static enum file_kind kind_of_files(const struct create_file *files, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         if (ends_with(files[i].name, ".safetensors"))
@@ -222,15 +252,15 @@ static enum file_kind kind_of_files(const struct base_file *files, size_t n)
 
 static oll_status add_files(struct create *c)
 {
-    struct base_file *files;
+    struct create_file *files;
     size_t n;
     OLL_TRY(find_files(c, c->request->files, &files, &n));
     switch (kind_of_files(files, n)) {
-    case FILES_GGUF: return add_ggufs(c, files, n);
-    case FILES_SAFETENSORS:
-    case FILES_UNKNOWN: break;
+    case FILES_GGUF: OLL_TRY(add_ggufs(c, files, n)); break;
+    case FILES_SAFETENSORS: OLL_TRY(create_convert(c, files, n)); break;
+    case FILES_UNKNOWN: return create_fail400(c, OLL_ERR_ARG, "unknown type");
     }
-    return create_fail400(c, OLL_ERR_ARG, "unknown type");
+    return create_detect_template(c);
 }
 
 oll_status create_add_base(struct create *c)
@@ -247,7 +277,7 @@ oll_status create_add_base(struct create *c)
 /* Adds files as layers of one kind, which they must be of; "model" files make a draft. */
 static oll_status add_as(struct create *c, const struct oll_json *object, const char *kind)
 {
-    struct base_file *files;
+    struct create_file *files;
     size_t n;
     const char *found = NULL;
     struct oll_error why = {0};

@@ -68,6 +68,7 @@ static oll_status put_template(struct create *c)
     if (status != OLL_OK)
         return create_fail400(c, status, "template error: %s", oll_error_text(&why));
     create_drop_layers(c, "prompt"); /* the old name of the same thing */
+    c->template_name = NULL;
     return put_text(c, "template", text);
 }
 

@@ -150,6 +150,8 @@ static bool send_status(void *user, const char *text, const char *digest, uint64
     return ollama_progress_send(user, text, digest, total, completed);
 }
 
+static bool canceled(void *user) { return ollama_progress_canceled(user); }
+
 void ollama_create(struct http_request *req)
 {
     const struct app *app = req->app;
@@ -167,7 +169,7 @@ void ollama_create(struct http_request *req)
                        .stream = true};
     struct create_request request;
     struct ollama_progress progress = {.req = req};
-    const struct create_events events = {send_status, &progress};
+    const struct create_events events = {send_status, canceled, &progress};
     const struct oll_json *root;
     struct oll_error err = {0};
     int http_status = 400;

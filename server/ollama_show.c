@@ -16,6 +16,7 @@ enum { REPLY_BYTES_MAX = 512 * 1024 * 1024, LICENSE_BYTES_MAX = 16 * 1024 * 1024
 
 struct fields {
     const char *model, *name, *system;
+    const struct oll_json *options;
     bool verbose;
 };
 
@@ -23,6 +24,7 @@ static const struct decode_field table[] = {
     {"model", DECODE_STRING, offsetof(struct fields, model), NULL},
     {"name", DECODE_STRING, offsetof(struct fields, name), NULL},
     {"system", DECODE_STRING, offsetof(struct fields, system), NULL},
+    {"options", DECODE_OBJECT, offsetof(struct fields, options), NULL},
     {"verbose", DECODE_BOOL, offsetof(struct fields, verbose), NULL},
     {NULL, DECODE_ANY, 0, NULL},
 };
@@ -93,6 +95,7 @@ static oll_status gather(struct show *s, struct oll_error *err)
 {
     const char *system = s->fields->system;
     s->text.model = &s->model;
+    s->text.options = s->fields->options;
     s->text.system = *system ? system : s->model.stored.system;
     s->text.adapters = collect(s, "adapter", blob_path);
     s->text.drafts = collect(s, "draft", blob_path);

@@ -22,9 +22,7 @@ void show_number(double v, char out[SHOW_NUMBER_MAX])
         snprintf(text, sizeof text, "%.*e", precision, v);
     while (strtod(text, NULL) != v && ++precision < 17);
     const long exponent = strtol(strchr(text, 'e') + 1, NULL, 10);
-    /* Go decides with six digits, or with as many as there are when they reach further. */
-    const long limit = precision + 1 > 6 && exponent < precision + 1 ? precision + 1 : 6;
-    if (exponent < -4 || exponent >= limit)
+    if (exponent < -4 || exponent >= 6)
         snprintf(out, SHOW_NUMBER_MAX, "%s", text);
     else
         snprintf(out, SHOW_NUMBER_MAX, "%.*f",
@@ -86,15 +84,30 @@ static void print_value(const struct oll_json *v, bool quotes, struct oll_strbuf
 
 typedef void (*value_fn)(void *user, const char *key, const struct oll_json *value);
 
-/* Calls `fn` for each value, elements of arrays one by one, in the order of the keys. */
-static void each_value(const struct oll_json *params, value_fn fn, void *user)
+static void each_element(const struct oll_json *v, value_fn fn, void *user)
 {
-    for (size_t i = 0; params && i < params->n; i++) {
-        const struct oll_json *v = params->sorted[i];
-        if (v->type != OLL_JSON_ARRAY)
-            fn(user, v->key, v);
-        for (const struct oll_json *e = v->type == OLL_JSON_ARRAY ? v->first : NULL; e; e = e->next)
-            fn(user, v->key, e);
+    if (v->type != OLL_JSON_ARRAY)
+        fn(user, v->key, v);
+    for (const struct oll_json *e = v->type == OLL_JSON_ARRAY ? v->first : NULL; e; e = e->next)
+        fn(user, v->key, e);
+}
+
+/* Calls `fn` for each value, elements of arrays one by one, in the order of the keys; members of
+ * `over` take the place of equal ones. Either may be NULL. */
+static void each_value(const struct oll_json *params, const struct oll_json *over, value_fn fn,
+                       void *user)
+{
+    const size_t n = params ? params->n : 0, n_over = over ? over->n : 0;
+    for (size_t i = 0, k = 0; i < n || k < n_over;) {
+        const int order = i == n        ? 1
+                          : k == n_over ? -1
+                                        : strcmp(params->sorted[i]->key, over->sorted[k]->key);
+        if (order < 0)
+            each_element(params->sorted[i], fn, user);
+        else
+            each_element(over->sorted[k], fn, user);
+        i += order <= 0;
+        k += order >= 0;
     }
 }
 
@@ -107,7 +120,7 @@ static void print_parameter(void *user, const char *key, const struct oll_json *
 
 void show_parameters(const struct oll_json *params, struct oll_strbuf *out)
 {
-    each_value(params, print_parameter, out);
+    each_value(params, NULL, print_parameter, out);
 }
 
 /* ---- Modelfile ---- */
@@ -154,7 +167,7 @@ void show_modelfile(const struct show_model *m, struct oll_strbuf *out)
     print_text(out, OLL_MODELFILE_SYSTEM, m->system);
     print_text(out, OLL_MODELFILE_RENDERER, stored->config.renderer);
     print_text(out, OLL_MODELFILE_PARSER, stored->config.parser);
-    each_value(stored->params, print_command, out);
+    each_value(stored->params, m->options, print_command, out);
     for (const char *const *l = m->licenses; l && *l; l++)
         print_text(out, OLL_MODELFILE_LICENSE, *l);
     for (const struct oll_json *msg = stored->messages ? stored->messages->first : NULL; msg;

@@ -15,7 +15,8 @@ void show_parameters(const struct oll_json *params, struct oll_strbuf *out);
 
 struct show_model {
     const struct served_model *model;
-    const char *system; /* may be NULL */
+    const char *system;             /* may be NULL */
+    const struct oll_json *options; /* of the request, over the stored parameters; may be NULL */
     /* Paths of blobs; NULL-terminated. */
     const char *const *adapters, *const *drafts, *const *projectors;
     const char *const *licenses; /* texts, NULL-terminated */

@@ -73,6 +73,7 @@ TEST(the_modelfile_reads_back)
     struct oll_strbuf out;
     snprintf(model.short_name, sizeof model.short_name, "m:latest");
     model.stored.params = json("{\"stop\":[\"x y \",\"<|z|>\"],\"temperature\":0}");
+    m.options = json("{\"seed\":3,\"temperature\":0.5,\"z\":1}");
     model.stored.messages = json("[{\"role\":\"user\",\"content\":\"hi\\nyou\"}]");
     model.stored.config.renderer = "r";
     oll_strbuf_init(&out, 1 << 16);
@@ -81,13 +82,14 @@ TEST(the_modelfile_reads_back)
                         "# To build a new Modelfile based on this, replace FROM with:\n"
                         "# FROM m:latest\n\nFROM /s/blobs/sha256-1\nADAPTER /s/blobs/sha256-2\n"
                         "TEMPLATE {{ .Prompt }}\nSYSTEM \"\"\" Be \"short\".\"\"\"\nRENDERER r\n"
-                        "PARAMETER stop \"x y \"\nPARAMETER stop <|z|>\nPARAMETER temperature 0\n"
+                        "PARAMETER seed 3\nPARAMETER stop \"x y \"\nPARAMETER stop <|z|>\n"
+                        "PARAMETER temperature 0.5\nPARAMETER z 1\n"
                         "LICENSE \"L one\nL two\"\nMESSAGE user \"hi\nyou\"\n");
     CHECK_OK(oll_modelfile_parse(&arena, out.data, out.len, &file, NULL));
-    CHECK_EQ(file.n_commands, 10);
+    CHECK_EQ(file.n_commands, 12);
     CHECK_STR(file.commands[3].value, " Be \"short\".");
-    CHECK_STR(file.commands[5].value, "x y ");
-    CHECK_STR(file.commands[9].value, "hi\nyou");
+    CHECK_STR(file.commands[6].value, "x y ");
+    CHECK_STR(file.commands[11].value, "hi\nyou");
     oll_strbuf_free(&out);
 }
 
