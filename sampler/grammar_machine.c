@@ -651,8 +651,8 @@ static void step_top(struct machine *m, uint32_t top, uint8_t byte)
         struct regex_dfa *dfa = &g->dfas[n->a];
         struct string_place place = {f.a, f.b};
         enum string_outcome outcome = n->kind == GRAMMAR_TERM
-                                          ? string_step_raw(dfa, &place, byte)
-                                          : string_step(dfa, n->b, &place, byte);
+                                          ? grammar_string_step_raw(dfa, &place, byte)
+                                          : grammar_string_step(dfa, n->b, &place, byte);
         if (outcome == STRING_REFUSED)
             break;
         if (outcome == STRING_ENDED) {
@@ -685,9 +685,9 @@ static void top_bytes(struct machine *m, uint32_t top, uint64_t bytes[4])
     if (n->kind == GRAMMAR_BYTES)
         bytes[g->bytes[n->a + f.a] >> 6] |= UINT64_C(1) << (g->bytes[n->a + f.a] & 63);
     else if (n->kind == GRAMMAR_TERM)
-        string_bytes_raw(&g->dfas[n->a], place, bytes);
+        grammar_string_bytes_raw(&g->dfas[n->a], place, bytes);
     else if (n->kind == GRAMMAR_STRING)
-        string_bytes(&g->dfas[n->a], n->b, place, bytes);
+        grammar_string_bytes(&g->dfas[n->a], n->b, place, bytes);
     else if (n->kind == GRAMMAR_OBJECT)
         name_bytes(m, f, bytes);
 }

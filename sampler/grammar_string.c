@@ -70,7 +70,8 @@ static enum string_outcome step_utf8(struct regex_dfa *dfa, struct string_place 
     return place->state != REGEX_DFA_DEAD ? STRING_GOES_ON : STRING_REFUSED;
 }
 
-enum string_outcome string_step_raw(struct regex_dfa *dfa, struct string_place *place, uint8_t byte)
+enum string_outcome grammar_string_step_raw(struct regex_dfa *dfa, struct string_place *place,
+                                            uint8_t byte)
 {
     if (byte >= 0x80 || place->stage)
         return step_utf8(dfa, place, byte, 0);
@@ -170,8 +171,8 @@ static enum string_outcome step_hex(struct regex_dfa *dfa, bool escapes, struct 
     return take(dfa, place, value);
 }
 
-enum string_outcome string_step(struct regex_dfa *dfa, bool escapes, struct string_place *place,
-                                uint8_t byte)
+enum string_outcome grammar_string_step(struct regex_dfa *dfa, bool escapes,
+                                        struct string_place *place, uint8_t byte)
 {
     switch (place->stage & 15) {
     case STRING_QUOTE:
@@ -184,7 +185,7 @@ enum string_outcome string_step(struct regex_dfa *dfa, bool escapes, struct stri
             return dfa->states[place->state].accepts ? STRING_ENDED : STRING_REFUSED;
         if (byte == '\\') {
             place->stage = STRING_BACKSLASH;
-            return STRING_GOES_ON; /* string_bytes knows whether an escape can follow */
+            return STRING_GOES_ON; /* grammar_string_bytes knows whether an escape can follow */
         }
         if (byte < 0x20 || byte == 0x7F)
             return STRING_REFUSED;
@@ -222,14 +223,14 @@ static void try_bytes(struct regex_dfa *dfa, bool escapes, bool raw, struct stri
     }
     for (int b = inside ? 0x80 : 0; b < (inside ? 0xC0 : 0x80); b++) {
         struct string_place next = place;
-        enum string_outcome o = raw ? string_step_raw(dfa, &next, (uint8_t)b)
-                                    : string_step(dfa, escapes, &next, (uint8_t)b);
+        enum string_outcome o = raw ? grammar_string_step_raw(dfa, &next, (uint8_t)b)
+                                    : grammar_string_step(dfa, escapes, &next, (uint8_t)b);
         if (o != STRING_REFUSED)
             set_bit(bytes, (uint8_t)b);
     }
 }
 
-void string_bytes_raw(struct regex_dfa *dfa, struct string_place place, uint64_t bytes[4])
+void grammar_string_bytes_raw(struct regex_dfa *dfa, struct string_place place, uint64_t bytes[4])
 {
     if (place.stage) {
         try_bytes(dfa, false, true, place, bytes);
@@ -240,7 +241,8 @@ void string_bytes_raw(struct regex_dfa *dfa, struct string_place place, uint64_t
         bytes[i] |= own[i];
 }
 
-void string_bytes(struct regex_dfa *dfa, bool escapes, struct string_place place, uint64_t bytes[4])
+void grammar_string_bytes(struct regex_dfa *dfa, bool escapes, struct string_place place,
+                          uint64_t bytes[4])
 {
     const uint64_t controls = 0xFFFFFFFFu, quote = UINT64_C(1) << '"';
     const uint64_t backslash = UINT64_C(1) << ('\\' & 63), del = UINT64_C(1) << 63;

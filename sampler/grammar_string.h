@@ -29,14 +29,14 @@ struct string_place {
 
 enum string_outcome { STRING_REFUSED, STRING_GOES_ON, STRING_ENDED };
 
-enum string_outcome string_step(struct regex_dfa *dfa, bool escapes, struct string_place *place,
-                                uint8_t byte);
-enum string_outcome string_step_raw(struct regex_dfa *dfa, struct string_place *place,
-                                    uint8_t byte);
+enum string_outcome grammar_string_step(struct regex_dfa *dfa, bool escapes,
+                                        struct string_place *place, uint8_t byte);
+enum string_outcome grammar_string_step_raw(struct regex_dfa *dfa, struct string_place *place,
+                                            uint8_t byte);
 
 /* Adds the bytes that lead on from the place. */
-void string_bytes(struct regex_dfa *dfa, bool escapes, struct string_place place,
-                  uint64_t bytes[4]);
-void string_bytes_raw(struct regex_dfa *dfa, struct string_place place, uint64_t bytes[4]);
+void grammar_string_bytes(struct regex_dfa *dfa, bool escapes, struct string_place place,
+                          uint64_t bytes[4]);
+void grammar_string_bytes_raw(struct regex_dfa *dfa, struct string_place place, uint64_t bytes[4]);
 
 #endif

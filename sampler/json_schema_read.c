@@ -404,7 +404,7 @@ static void apply_rules(struct schema *s, struct object_shape *o)
     struct object_shape rules = {.rules = o->rules, .n_rules = o->n_rules};
     for (uint32_t i = 0; i < o->n_props; i++)
         o->props[i].value = schema_conj_both(
-            s, o->props[i].value, object_value_of(s, &rules, o->props[i].name, o->props[i].n));
+            s, o->props[i].value, shape_value_of(s, &rules, o->props[i].name, o->props[i].n));
 }
 
 static oll_status fill_object(struct schema *s, const struct oll_json *json, uint32_t base,

@@ -296,7 +296,7 @@ static uint32_t rules_for(struct schema *s, const struct object_shape *o, const 
     return conj;
 }
 
-uint32_t object_value_of(struct schema *s, const struct object_shape *o, const char *name, size_t n)
+uint32_t shape_value_of(struct schema *s, const struct object_shape *o, const char *name, size_t n)
 {
     const struct prop_shape *p = o ? find_prop(o, name, n, REGEX_INF) : NULL;
     return p ? p->value : o ? rules_for(s, o, name, n) : CONJ_ANY;

@@ -167,8 +167,7 @@ oll_status shapes_empty(struct schema *s, const struct shapes *list, bool *empty
 oll_status shapes_apart(struct schema *s, const struct shapes *a, const struct shapes *b,
                         bool *apart) OLL_MUST_USE;
 /* The conjunction that a key's value must satisfy as far as this side is concerned. */
-uint32_t object_value_of(struct schema *s, const struct object_shape *o, const char *name,
-                         size_t n);
+uint32_t shape_value_of(struct schema *s, const struct object_shape *o, const char *name, size_t n);
 
 /* ---- reading; the list that comes back is shared and must not be changed ---- */
 

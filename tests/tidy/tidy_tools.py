@@ -47,6 +47,7 @@ def check_headers(tree):
 SYMBOL_PREFIXES = {
     "kernels": ("op_",),  # the ops of device.h
     "tokenizer": ("pretok_", "encoder_", "charsmap_", "fragments_"),
+    "sampler": ("gbnf_", "machine_", "schema_", "shape_", "shapes_"),
     "engine": ("block_", "moe_", "plan_", "ubatch_", "go_", "parse_"),
 }
 
