@@ -379,6 +379,22 @@ static struct shape meet(struct schema *s, const struct shape *a, const struct s
     return out;
 }
 
+static oll_status objects_apart(struct schema *s, const struct object_shape *a,
+                                const struct object_shape *b, bool *apart);
+
+/* Drops the objects of a shape when those of its two sides exclude each other, as the branches of
+ * many conditions do; else their number would double with every condition. */
+static oll_status drop_apart(struct schema *s, const struct shape *a, const struct shape *b,
+                             struct shape *both)
+{
+    bool apart = false;
+    if ((both->types & TYPE_OBJECT) && a->object && b->object)
+        OLL_TRY(objects_apart(s, a->object, b->object, &apart));
+    if (apart)
+        both->types &= (uint8_t)~TYPE_OBJECT;
+    return OLL_OK;
+}
+
 static bool is_any(const struct shapes *list)
 {
     const struct shape any = shape_any(), *v = list->v;
@@ -399,6 +415,8 @@ oll_status shapes_meet(struct schema *s, struct shapes *list, const struct shape
     for (uint32_t i = 0; i < list->n; i++)
         for (uint32_t j = 0; j < other->n; j++) {
             struct shape both = meet(s, &list->v[i], &other->v[j]);
+            if (list->n * other->n > 1)
+                OLL_TRY(drop_apart(s, &list->v[i], &other->v[j], &both));
             OLL_TRY(shapes_add(s, &out, &both));
         }
     *list = out;
