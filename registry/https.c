@@ -38,6 +38,8 @@ struct https {
     bool (*canceled)(void *user);
     void *user;
     struct curl_slist *resolve;
+    char *unix_socket;
+    bool patient;
 };
 
 struct https_transfer {
@@ -118,6 +120,12 @@ oll_status https_new(const struct https_config *config, struct https **out, stru
     s->rate = https_parse_rate(registry_env("OLL_LIMIT_RATE"));
     s->stall_ns = (stall ? strtoull(stall, NULL, 10) : STALL_S) * 1000000000ull;
     s->resolve = test_addresses();
+    s->patient = config->patient;
+    s->unix_socket = config->unix_socket ? oll_strdup(config->unix_socket) : NULL;
+    if (config->unix_socket && !s->unix_socket) {
+        https_free(s);
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a transfer");
+    }
     curl_multi_setopt(s->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_MAX);
     *out = s;
     return OLL_OK;
@@ -129,6 +137,7 @@ void https_free(struct https *session)
         return;
     curl_multi_cleanup(session->multi);
     curl_slist_free_all(session->resolve);
+    oll_free(session->unix_socket);
     oll_free(session);
 }
 
@@ -404,10 +413,12 @@ static void set_options(struct https_transfer *t)
     curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
     if (t->session->resolve)
         curl_easy_setopt(e, CURLOPT_RESOLVE, t->session->resolve);
+    if (t->session->unix_socket)
+        curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, t->session->unix_socket);
     if (t->session->rate > 0) {
         curl_easy_setopt(e, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)t->session->rate);
         curl_easy_setopt(e, CURLOPT_MAX_SEND_SPEED_LARGE, (curl_off_t)t->session->rate);
-    } else {
+    } else if (!t->session->patient) {
         curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, (long)SLOW_BYTES_PER_S);
         curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME,
                          t->request.send_file ? (long)ANSWER_S : (long)SLOW_S);
@@ -471,13 +482,11 @@ void https_transfer_free(struct https_transfer *t)
 static void fail_transfer(struct https_transfer *t, oll_status status, const char *reason)
 {
     t->status = status;
-    oll_error_set(&t->err, status, "%c%.8s \"%s\": %s", t->request.method[0],
-                  strcmp(t->request.method, "GET") == 0    ? "et"
-                  : strcmp(t->request.method, "HEAD") == 0 ? "ead"
-                  : strcmp(t->request.method, "POST") == 0 ? "ost"
-                  : strcmp(t->request.method, "PUT") == 0  ? "ut"
-                                                           : "atch",
-                  t->url, reason);
+    char method[16] = "";
+    snprintf(method, sizeof method, "%s", t->request.method);
+    for (char *p = method + 1; method[0] && *p; p++)
+        *p = *p >= 'A' && *p <= 'Z' ? (char)(*p | 0x20) : *p;
+    oll_error_set(&t->err, status, "%s \"%s\": %s", method, t->url, reason);
 }
 
 /* A connection that stood and then failed. */
@@ -541,7 +550,7 @@ static bool stalled(const struct https_transfer *t)
     uint64_t limit = t->session->stall_ns;
     if (t->sent_all && !t->head_done && limit < (uint64_t)ANSWER_S * 1000000000)
         limit = (uint64_t)ANSWER_S * 1000000000;
-    return oll_clock_ns() - t->last_ns > limit;
+    return !t->session->patient && oll_clock_ns() - t->last_ns > limit;
 }
 
 bool https_ended(const struct https_transfer *t) { return t->ended || stalled(t); }

@@ -31,6 +31,8 @@ struct https_config {
     const char *registry_url;     /* what the user named; decides the address policy */
     bool (*canceled)(void *user); /* polled at least ten times a second; may be NULL */
     void *user;
+    const char *unix_socket; /* all connections go there; NULL: to the URL's host */
+    bool patient;            /* silence is no failure */
 };
 
 oll_status https_new(const struct https_config *config, struct https **out,

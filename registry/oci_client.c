@@ -39,7 +39,8 @@ oll_status oci_new(const struct oci_config *config, struct oci_client **out, str
     }
     c->canceled = config->canceled;
     c->user = config->user;
-    struct https_config session = {base, config->canceled, config->user};
+    struct https_config session = {
+        .registry_url = base, .canceled = config->canceled, .user = config->user};
     oll_status status = https_new(&session, &c->session, err);
     if (status != OLL_OK || !https_origin(base, c->origin)) {
         oci_free(c);

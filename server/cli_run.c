@@ -5,6 +5,7 @@
 #include "engine/base/strbuf.h"
 #include "engine/oll.h"
 #include "server/cli.h"
+#include "server/cli_transfer.h"
 #include "server/duration.h"
 #include "server/model_path.h"
 #include "server/options.h"
@@ -300,6 +301,20 @@ static void embed_hint(const struct run *run)
         fprintf(stderr, "Use 'oll embed' for this model.\n");
 }
 
+/* A name that the store does not have is pulled first. */
+static oll_status find_model(const struct cli_args *args, struct model_entry *model,
+                             struct oll_error *err)
+{
+    const char *name = args->positional[0];
+    struct oll_error why = {0};
+    oll_status status = model_entry_find(name, model, &why);
+    if (status != OLL_ERR_NOT_FOUND || model_is_path(name))
+        return status == OLL_OK ? OLL_OK : OLL_FAIL(err, status, "%s", oll_error_text(&why));
+    model_entry_free(model);
+    OLL_TRY(cli_pull_to_store(name, cli_has(args, "insecure"), err));
+    return model_entry_find(name, model, err);
+}
+
 static int run_main(const struct cli_args *args)
 {
     struct run run = {0};
@@ -311,7 +326,7 @@ static int run_main(const struct cli_args *args)
     options_default(&run.options);
     uint64_t begin = oll_clock_ns();
     bool interactive = args->n_positional == 1 && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-    oll_status status = model_entry_find(args->positional[0], &run.model, &err);
+    oll_status status = find_model(args, &run.model, &err);
     if (status == OLL_OK)
         status = options_merge(&run.options, run.model.stored.params, &err);
     if (status == OLL_OK && !read_options(args, &run, &params)) {
@@ -346,6 +361,7 @@ static int run_main(const struct cli_args *args)
 
 static const struct cli_option run_options[] = {
     {"verbose", 0, CLI_FLAG, NULL, "Show timings for response"},
+    {"insecure", 0, CLI_FLAG, NULL, "Use plain HTTP where the model is pulled from"},
     {"seed", 0, CLI_VALUE, "N", "Seed of the sampler (default: random)"},
     {"temperature", 0, CLI_VALUE, "T",
      "Temperature (default 0.8; 0: always the most likely token)"},

@@ -1,6 +1,8 @@
 /* `oll serve`: the API over HTTP. */
 #include "engine/base/log.h"
 #include "engine/base/version.h"
+#include "registry/crypto.h"
+#include "registry/store_gc.h"
 #include "server/access.h"
 #include "server/app.h"
 #include "server/cli.h"
@@ -12,10 +14,13 @@
 #include "server/schedule.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { SHORT_REQUESTS = 32 }; /* workers beyond those that may all be generating */
 
@@ -142,6 +147,33 @@ static oll_status set_up(const struct cli_args *args, struct app *app, struct ac
     return listen_as_told(*server, err);
 }
 
+/* The identity for registries, made at the first start. */
+static void make_key(void)
+{
+    char path[ENV_TEXT_MAX], folder[ENV_TEXT_MAX];
+    struct oll_key key;
+    struct oll_error err = {0};
+    struct oll_strbuf text;
+    if (!env_key(path) || access(path, F_OK) == 0)
+        return;
+    snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+    mkdir(folder, 0755);
+    printf("Couldn't find '%s'. Generating new private key.\n", path);
+    oll_status status = oll_key_generate(&key, &err);
+    if (status == OLL_OK)
+        status = oll_key_write(path, &key, &err);
+    if (status != OLL_OK) {
+        /* Registries that ask for no identity work all the same. */
+        oll_log_warn("serve", "%s", oll_error_text(&err));
+        return;
+    }
+    oll_strbuf_init(&text, 4096);
+    oll_key_public_text(&key, &text);
+    printf("Your new public key is: \n\nssh-ed25519 %s\n\n", text.data);
+    fflush(stdout);
+    oll_strbuf_free(&text);
+}
+
 static int run_serve(const struct cli_args *args)
 {
     struct app app = {0};
@@ -151,6 +183,9 @@ static int run_serve(const struct cli_args *args)
     raise_descriptor_limit();
     oll_status status = set_up(args, &app, &access, &running, &err);
     if (status == OLL_OK) {
+        make_key();
+        if (models_store(app.models))
+            oll_store_start(models_store(app.models), !env_bool("OLLAMA_NOPRUNE", false));
         catch_signals();
         oll_log_info("serve", "Listening on %s (version %s)", http_server_address(running),
                      OLL_VERSION);

@@ -5,6 +5,8 @@
 
 extern const struct cli_command cli_serve;
 extern const struct cli_command cli_run;
+extern const struct cli_command cli_pull, cli_push;
+extern const struct cli_command cli_list, cli_cp, cli_rm;
 extern const struct cli_command cli_tokenize, cli_detokenize;
 extern const struct cli_command cli_bench;
 extern const struct cli_command cli_gguf;
@@ -13,7 +15,8 @@ extern const struct cli_command cli_perplexity;
 extern const struct cli_command cli_embed;
 
 const struct cli_command *const cli_commands[] = {
-    &cli_serve, &cli_run,      &cli_gguf,       &cli_logits, &cli_perplexity,
+    &cli_serve, &cli_run,      &cli_pull,       &cli_push,   &cli_list,
+    &cli_cp,    &cli_rm,       &cli_gguf,       &cli_logits, &cli_perplexity,
     &cli_embed, &cli_tokenize, &cli_detokenize, &cli_bench,  NULL,
 };
 

@@ -8,8 +8,8 @@
 
 enum { ARENA_BYTES = 64 * 1024 * 1024 };
 
-/* A word that says "file" rather than "name": it has the suffix, or begins like a path. */
-static bool looks_like_path(const char *model)
+/* It has the suffix, or begins like a path. */
+bool model_is_path(const char *model)
 {
     size_t n = strlen(model);
     return (n > 5 && strcmp(model + n - 5, ".gguf") == 0) || model[0] == '/' || model[0] == '.';
@@ -43,7 +43,7 @@ oll_status model_entry_find(const char *model, struct model_entry *out, struct o
         out->path = oll_strdup(model);
         return out->path ? OLL_OK : OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory");
     }
-    if (looks_like_path(model))
+    if (model_is_path(model))
         return OLL_FAIL(err, OLL_ERR_NOT_FOUND, "%s: no such file", model);
     if (!env_models(folder))
         return OLL_FAIL(err, OLL_ERR_NOT_FOUND,

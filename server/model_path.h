@@ -14,6 +14,8 @@ struct model_entry {
     struct oll_arena arena;
 };
 
+/* Whether a word says "file" rather than "name". */
+bool model_is_path(const char *model);
 /* OLL_ERR_NOT_FOUND says what was looked for and how to get it. */
 oll_status model_entry_find(const char *model, struct model_entry *out,
                             struct oll_error *err) OLL_MUST_USE;
