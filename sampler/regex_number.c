@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { TEXT_DIGITS = 20, EXPONENT_DIGITS = 3 };
+enum { TEXT_DIGITS = 20 };
 
 /* ---- reading ---- */
 
@@ -99,8 +99,13 @@ uint32_t regex_number_texts(struct regex_pool *pool)
 {
     uint32_t e = regex_set(pool, (struct regex_range[]){{'E', 'E'}, {'e', 'e'}}, 2);
     uint32_t sign = regex_set(pool, (struct regex_range[]){{'+', '+'}, {'-', '-'}}, 2);
-    uint32_t exponent = regex_cat(
-        pool, e, regex_cat(pool, regex_opt(pool, sign), digits(pool, 1, EXPONENT_DIGITS)));
+    /* Up to 279: with 20 digits before it still a double. */
+    uint32_t power[] = {digits(pool, 1, 2),
+                        regex_cat(pool, regex_char(pool, '1'), digits(pool, 2, 2)),
+                        regex_cat(pool, regex_char(pool, '2'),
+                                  regex_cat(pool, digit(pool, '0', '7'), digits(pool, 1, 1)))};
+    uint32_t exponent =
+        regex_cat(pool, e, regex_cat(pool, regex_opt(pool, sign), regex_alt(pool, power, 3)));
     uint32_t tail = regex_cat(pool, regex_opt(pool, fraction(pool, digits(pool, 1, TEXT_DIGITS))),
                               regex_opt(pool, exponent));
     return regex_cat(pool, regex_opt(pool, regex_char(pool, '-')),

@@ -25,7 +25,7 @@ uint32_t regex_numbers(struct regex_pool *pool);
 uint32_t regex_integers(struct regex_pool *pool);
 uint32_t regex_integer_texts(struct regex_pool *pool);
 /* Numbers as a model may write them where nothing is asked: 20 digits before and behind the point
- * at most, an exponent of up to three digits. */
+ * at most, an exponent of up to three digits that keeps them within a double. */
 uint32_t regex_number_texts(struct regex_pool *pool);
 
 /* Values at least (above, when `open`) and at most (below) the bound. */
