@@ -17,7 +17,8 @@ static const char *source_text(const struct oll_request *ask)
 static int find(struct oll_engine *e, const struct oll_request *ask)
 {
     for (int i = 0; i < ENGINE_PROGRAMS; i++)
-        if (e->programs[i].program && e->programs[i].is_grammar == (ask->grammar != NULL) &&
+        if (e->programs[i].program && !oll_constraint_program_worn(e->programs[i].program) &&
+            e->programs[i].is_grammar == (ask->grammar != NULL) &&
             strcmp(e->programs[i].text, source_text(ask)) == 0)
             return i;
     return ENGINE_PROGRAMS;

@@ -22,6 +22,7 @@ struct oll_constraint_program {
     uint32_t slice_sets[TOKEN_TRIE_SLICES];
     const struct oll_token_trie *trie;
     atomic_uint n_refs;
+    atomic_bool worn;
 };
 
 struct oll_constraint {
@@ -29,10 +30,21 @@ struct oll_constraint {
     const struct oll_token_trie *trie;
     struct shared_machine *machine;
     uint32_t state;
+    /* Of an array whose elements must differ: the text since the last element began, and how much
+     * of it was there when the next one might begin; blanks may still come then. */
+    struct oll_strbuf element;
+    size_t n_element;
+    bool in_unique;
 };
 
 /* A machine gives way to a new one at this size, so that one mask has room to grow. */
-enum { MACHINE_RENEW_BYTES = MACHINE_MAX_BYTES / 2, MAX_FORCED = 4096, MAX_RETRACT = 4 };
+enum {
+    MACHINE_RENEW_BYTES = MACHINE_MAX_BYTES / 2,
+    MAX_FORCED = 4096,
+    MAX_RETRACT = 4,
+    MAX_ELEMENT = 1 << 20,
+    WORN_NODES = REGEX_MAX_NODES / 4
+};
 
 /* ---- programs ---- */
 
@@ -62,6 +74,7 @@ oll_status oll_constraint_compile(const struct oll_constraint_source *source,
     if (!p)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a grammar");
     atomic_init(&p->n_refs, 1);
+    atomic_init(&p->worn, false);
     oll_status status = grammar_init(&p->g);
     if (status == OLL_OK)
         status = compile(&p->g, source, tok, err);
@@ -78,6 +91,11 @@ struct oll_constraint_program *oll_constraint_program_retain(struct oll_constrai
     /* Relaxed: whoever retains holds a reference already. */
     atomic_fetch_add_explicit(&p->n_refs, 1, memory_order_relaxed);
     return p;
+}
+
+bool oll_constraint_program_worn(const struct oll_constraint_program *p)
+{
+    return atomic_load_explicit(&p->worn, memory_order_relaxed);
 }
 
 static void release_machine(struct shared_machine *s)
@@ -161,6 +179,7 @@ oll_status oll_constraint_new(struct oll_constraint_program *program,
     c->machine = program->machine;
     c->machine->n_refs++;
     c->state = c->machine->m.start;
+    oll_strbuf_init(&c->element, MAX_ELEMENT);
     *out = c;
     return OLL_OK;
 }
@@ -169,8 +188,14 @@ void oll_constraint_free(struct oll_constraint *c)
 {
     if (!c)
         return;
+    const struct grammar *g = &c->program->g;
+    /* Relaxed: whoever reads it only saves time by seeing it early. */
+    if (g->pool.n_nodes > WORN_NODES || g->n_dfas > GRAMMAR_WORN_AUTOMATA || g->status != OLL_OK ||
+        g->pool.status != OLL_OK)
+        atomic_store_explicit(&c->program->worn, true, memory_order_relaxed);
     release_machine(c->machine);
     oll_constraint_program_release(c->program);
+    oll_strbuf_free(&c->element);
     oll_free(c);
 }
 
@@ -209,6 +234,42 @@ static uint32_t step_token(struct oll_constraint *c, int32_t token)
     return to;
 }
 
+/* Adds to the text of an element; a new one begins with the first byte that is no blank behind the
+ * last. */
+static void add_element(struct oll_constraint *c, const char *bytes, size_t n)
+{
+    size_t at = c->n_element;
+    oll_strbuf_add(&c->element, bytes, n);
+    if (c->n_element == 0)
+        return;
+    while (at < c->element.len && strchr(" \n\t", c->element.data[at]))
+        at++;
+    if (at == c->element.len)
+        return;
+    oll_strbuf_drop(&c->element, at);
+    c->n_element = 0;
+}
+
+/* Takes the constraint to a state behind bytes[0..n); false when it cannot be entered. */
+static bool enter(struct oll_constraint *c, uint32_t to, const char *bytes, size_t n)
+{
+    struct machine *m = &c->machine->m;
+    if (c->in_unique)
+        add_element(c, bytes, n);
+    uint32_t opened = machine_unseal(m, to, c->element.data, c->element.len);
+    if (opened == MACHINE_DEAD || c->element.status != OLL_OK)
+        return false;
+    if (opened != to)
+        c->n_element = c->element.len;
+    c->in_unique = (c->in_unique || opened != to) && machine_in_unique(m, opened);
+    if (!c->in_unique) {
+        oll_strbuf_clear(&c->element);
+        c->n_element = 0;
+    }
+    c->state = opened;
+    return true;
+}
+
 static bool is_end(const struct oll_constraint *c, int32_t token)
 {
     return token >= 0 && (uint32_t)token < c->trie->n_vocab &&
@@ -235,8 +296,12 @@ oll_status oll_constraint_accept(struct oll_constraint *c, int32_t token, struct
                         "the grammar needs more memory than it may have");
     if (to == MACHINE_DEAD)
         return OLL_FAIL(err, OLL_ERR_ARG, "token %d is not allowed by the grammar", token);
-    c->state = to;
-    return OLL_OK;
+    const char *bytes;
+    size_t n;
+    oll_tokenizer_piece(c->trie->tok, token, false, &bytes, &n);
+    return enter(c, to, bytes, n)
+               ? OLL_OK
+               : OLL_FAIL(err, OLL_ERR_LIMIT, "the grammar needs more memory than it may have");
 }
 
 bool oll_constraint_accept_bytes(struct oll_constraint *c, const char *text, size_t n)
@@ -244,9 +309,8 @@ bool oll_constraint_accept_bytes(struct oll_constraint *c, const char *text, siz
     for (size_t i = 0; i < n; i++) {
         uint32_t to = renew(c) == OLL_OK ? machine_step(&c->machine->m, c->state, (uint8_t)text[i])
                                          : MACHINE_DEAD;
-        if (to == MACHINE_DEAD)
+        if (to == MACHINE_DEAD || !enter(c, to, text + i, 1))
             return false;
-        c->state = to;
     }
     return true;
 }

@@ -35,6 +35,9 @@ oll_status oll_constraint_compile(const struct oll_constraint_source *source,
 struct oll_constraint_program *oll_constraint_program_retain(struct oll_constraint_program *p);
 void oll_constraint_program_release(struct oll_constraint_program *p); /* NULL is accepted */
 
+/* Whether so much has grown in it that it is better compiled anew than used again. Any thread. */
+bool oll_constraint_program_worn(const struct oll_constraint_program *p);
+
 /* A reply that begins. The trie must be the same for all constraints of a program, and outlive
  * them. */
 oll_status oll_constraint_new(struct oll_constraint_program *program,

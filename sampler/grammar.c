@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_SPACE = 20, FIRST_TABLE = 64, MAX_AUTOMATA = 100000 };
+enum { MAX_SPACE = 20, FIRST_TABLE = 64 };
 
 static uint32_t fail(struct grammar *g, oll_status status)
 {
@@ -146,7 +146,7 @@ static bool dfa_of(struct grammar *g, uint32_t regex, uint32_t *out)
             *out = g->dfa_table[at] - 1;
             return true;
         }
-    if (g->n_dfas >= MAX_AUTOMATA) {
+    if (g->n_dfas >= GRAMMAR_MAX_AUTOMATA) {
         fail(g, OLL_ERR_LIMIT);
         return false;
     }
@@ -412,6 +412,8 @@ static bool array_can_end(const struct grammar *g, const struct grammar_array *a
         return false;
     for (uint32_t i = 0; i < a->n_prefix; i++)
         n_good += good[g->kids[a->first + i]];
+    if (a->is_unique)
+        return true; /* the compiler has counted the values */
     if (a->is_set)
         return n_good >= a->min;
     if (a->match)
@@ -461,6 +463,8 @@ static uint32_t keep_good(struct grammar *g, uint32_t first, uint32_t n, const u
 
 static void prune_array(struct grammar *g, struct grammar_array *a, const uint8_t *good)
 {
+    if (a->is_unique)
+        return;
     if (a->is_set) {
         a->n_prefix = keep_good(g, a->first, a->n_prefix, good);
         a->max = a->max < a->n_prefix ? a->max : a->n_prefix;

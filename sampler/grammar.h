@@ -11,6 +11,7 @@
 
 #include "sampler/regex_dfa.h"
 
+enum { GRAMMAR_MAX_AUTOMATA = 100000, GRAMMAR_WORN_AUTOMATA = 20000 };
 enum { GRAMMAR_MAX_NODES = 500000, GRAMMAR_MAX_BYTES = 16 << 20, GRAMMAR_NONE = 0 };
 
 enum grammar_kind {
@@ -69,9 +70,14 @@ struct grammar_array {
      * which then must not be of `match` unless want_max is REGEX_INF. */
     uint32_t match, want, want_max;
     bool is_set; /* elements are kids[first .. first + n_prefix), each at most once, in any order */
+    /* Elements are scalars that all differ: of the terms `strings` and `numbers`, and words. An
+     * element begins only between two tokens (machine_unseal), when those before it are known. */
+    bool is_unique;
+    uint32_t strings, numbers; /* terms, REGEX_NONE: none */
+    uint8_t words;             /* 1 null, 2 false, 4 true */
 };
 
-enum { GRAMMAR_MAX_SET = 28, GRAMMAR_MAX_COUNT = 1 << 14 };
+enum { GRAMMAR_MAX_SET = 28, GRAMMAR_MAX_UNIQUE = 4096, GRAMMAR_MAX_COUNT = 1 << 14 };
 
 /* Pieces of JSON's punctuation with the white space that may stand there. */
 enum grammar_piece {

@@ -1,7 +1,9 @@
 #include "sampler/grammar_machine.h"
 
+#include "engine/base/json.h"
 #include "sampler/grammar_string.h"
 #include "sampler/grow.h"
+#include "sampler/regex_number.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +26,9 @@ enum {
     OBJECT_AFTER,  /* a: properties passed; a value comes */
     PHASE_BITS = 3
 };
-/* Phases of arrays. a: elements so far. */
+/* Phases of arrays. a: elements so far; b above the phase: of a set, its members that were used; of
+ * a wish for matches, how many there were; of unique elements, the term of those that were. An
+ * array as a top frame is sealed. */
 enum { ARRAY_NEXT, ARRAY_AFTER };
 
 /* ---- tables ---- */
@@ -466,8 +470,8 @@ static bool array_may_go_on(const struct grammar *g, const struct grammar_array 
 {
     if (n >= a->max)
         return false;
-    if (a->is_set)
-        return n < a->n_prefix;
+    if (a->is_set || a->is_unique)
+        return a->is_unique || n < a->n_prefix;
     if (a->match)
         return array_may_match(a, b >> 1) || array_may_other(a, n, b >> 1);
     return array_node(g, a, n) != GRAMMAR_NONE;
@@ -495,6 +499,10 @@ static void array_element(struct machine *m, struct machine_frame f, const struc
 {
     const struct grammar *g = m->g;
     uint32_t note = f.b >> 1;
+    if (a->is_unique) {
+        add_top(m, f); /* sealed */
+        return;
+    }
     f.b = note << 1 | ARRAY_AFTER;
     if (a->is_set) {
         for (uint32_t i = 0; i < a->n_prefix; i++)
@@ -748,6 +756,91 @@ uint32_t machine_step_token(struct machine *m, uint32_t state, uint32_t token, u
             add_top(m, m->frames[m->threads[t.first + i]]);
     }
     return finish_step(m);
+}
+
+/* ---- unique elements ---- */
+
+/* Words are told from strings of the same letters by a character that no reply holds raw. */
+static const char *const words[] = {"\1null", "\1false", "\1true"};
+
+/* The term of the value that the text begins with; REGEX_NONE when it is none. */
+static uint32_t element_term(struct regex_pool *pool, const char *text, size_t n)
+{
+    struct oll_arena arena;
+    struct oll_json *v;
+    struct regex_decimal d;
+    struct oll_json_limits limits = oll_json_limits_default;
+    uint32_t term = REGEX_NONE;
+    limits.allow_trailing = true;
+    oll_arena_init(&arena, 8 * n + (1 << 16));
+    oll_status status = oll_json_parse(&arena, text, n, &limits, &v, NULL);
+    if (status == OLL_OK && v->type == OLL_JSON_STRING)
+        term = regex_text(pool, v->str, v->str_len);
+    else if (status == OLL_OK && v->type == OLL_JSON_NUMBER &&
+             regex_decimal_read(v->raw, v->raw_len, &d))
+        term = regex_value(pool, &d);
+    else if (status == OLL_OK && (v->type == OLL_JSON_NULL || v->type == OLL_JSON_BOOL)) {
+        const char *word = words[v->type == OLL_JSON_NULL ? 0 : 1 + v->is_true];
+        term = regex_text(pool, word, strlen(word));
+    }
+    oll_arena_free(&arena);
+    return term;
+}
+
+/* Enters an element that differs from the values of `used`. */
+static void enter_unique(struct machine *m, struct machine_frame f, uint32_t used)
+{
+    struct grammar *g = m->g;
+    const struct grammar_array a = g->arrays[g->nodes[f.node].a];
+    uint32_t others = regex_not(&g->pool, used);
+    f.b = used << 1 | ARRAY_AFTER;
+    if (a.strings != REGEX_NONE)
+        enter_above(m, grammar_string(g, regex_and2(&g->pool, a.strings, others)), f);
+    if (a.numbers != REGEX_NONE)
+        enter_above(m, grammar_term(g, regex_and2(&g->pool, a.numbers, others)), f);
+    for (int i = 0; i < 3; i++)
+        if ((a.words >> i & 1) && !regex_matches(&g->pool, used, words[i], strlen(words[i])))
+            enter_above(m, grammar_bytes(g, words[i] + 1, strlen(words[i]) - 1), f);
+    if (g->status != OLL_OK)
+        fail(m, g->status);
+}
+
+static bool is_sealed(const struct machine *m, uint32_t top)
+{
+    return m->g->nodes[m->frames[top].node].kind == GRAMMAR_ARRAY;
+}
+
+uint32_t machine_unseal(struct machine *m, uint32_t state, const char *element, size_t n)
+{
+    uint32_t first = m->states[state].first, n_top = m->states[state].n, n_sealed = 0;
+    for (uint32_t i = 0; i < n_top; i++)
+        n_sealed += is_sealed(m, m->threads[first + i]);
+    if (n_sealed == 0)
+        return state;
+    uint32_t value = element_term(&m->g->pool, element, n);
+    begin_step(m);
+    m->returned = m->states[state].accepts;
+    for (uint32_t i = 0; i < n_top; i++) {
+        struct machine_frame f = m->frames[m->threads[first + i]];
+        uint32_t used = f.b >> 1;
+        if (!is_sealed(m, m->threads[first + i]))
+            add_top(m, f);
+        else
+            enter_unique(m, f, f.a ? regex_alt2(&m->g->pool, used, value) : used);
+    }
+    return finish_step(m);
+}
+
+bool machine_in_unique(const struct machine *m, uint32_t state)
+{
+    const struct machine_state *s = &m->states[state];
+    for (uint32_t i = 0; i < s->n; i++) {
+        uint32_t below = m->frames[m->threads[s->first + i]].parent;
+        const struct grammar_node *n = &m->g->nodes[m->frames[below].node];
+        if (below && n->kind == GRAMMAR_ARRAY && m->g->arrays[n->a].is_unique)
+            return true;
+    }
+    return false;
 }
 
 /* ---- life ---- */

@@ -64,6 +64,13 @@ uint32_t machine_step(struct machine *m, uint32_t state, uint8_t byte);
 /* The state after a token that the grammar names by id, joined with `by_text`, the state that its
  * bytes led to (MACHINE_DEAD: none). */
 uint32_t machine_step_token(struct machine *m, uint32_t state, uint32_t token, uint32_t by_text);
+/* Elements of arrays whose elements must differ wait "sealed": nothing may follow until this is
+ * called, between two tokens. `element` is the text since the last call (ignored for the first
+ * element of an array), whose value the element that begins must not have. Returns `state` itself
+ * when nothing in it is sealed. */
+uint32_t machine_unseal(struct machine *m, uint32_t state, const char *element, size_t n);
+/* Whether some thread is in such an array, so that its text is needed. */
+bool machine_in_unique(const struct machine *m, uint32_t state);
 /* Whether some thread waits for this very token. */
 bool machine_allows_token(const struct machine *m, uint32_t state, uint32_t token);
 /* The same state in another, newer machine of the same grammar. */

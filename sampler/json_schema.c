@@ -13,7 +13,10 @@
 enum {
     ARENA_MAX = 256 << 20,
     FUEL = 2000000,
-    MAX_NUMBER_CHARS = 20, /* of bounded numbers that are no integers: what a double keeps */
+    /* Of numbers that a schema says something about: what doubles print; where no two may round to
+     * one, the digits that any double keeps. */
+    MAX_NUMBER_CHARS = 24,
+    MAX_EXACT_CHARS = 16,
     MAX_INTEGER_CHARS = 21,
     MAX_EXTRAS = 256
 };
@@ -59,8 +62,7 @@ static uint32_t any_chars(struct regex_pool *pool, uint32_t max)
     return regex_rep(pool, REGEX_ANY, 1, max);
 }
 
-/* The term of the texts of a shape's numbers. Long ones are left out where others remain: a double
- * could not tell them apart from a bound that they lie beyond. */
+/* The term of the texts of a shape's numbers. Long ones are left out where others remain. */
 static uint32_t number_term(struct emitter *e, const struct shape *v)
 {
     struct regex_pool *pool = e->s->pool;
@@ -72,7 +74,7 @@ static uint32_t number_term(struct emitter *e, const struct shape *v)
         term = regex_and2(pool, term, regex_integer_texts(pool));
     else
         term = regex_and2(pool, term, regex_numbers(pool));
-    uint32_t limit = v->integer ? MAX_INTEGER_CHARS : MAX_NUMBER_CHARS;
+    uint32_t limit = v->integer ? MAX_INTEGER_CHARS : v->exact ? MAX_EXACT_CHARS : MAX_NUMBER_CHARS;
     uint32_t shorter = regex_and2(pool, term, any_chars(pool, limit));
     return regex_is_empty(pool, shorter) ? term : shorter;
 }
@@ -173,21 +175,99 @@ static const struct oll_json *place_of(const struct schema *s, uint32_t conj)
     return s->root;
 }
 
+/* How many texts a term has from a state on, at most `limit`; 0 when it is too deep to say. */
+static uint32_t count_texts(struct regex_dfa *dfa, uint32_t state, uint32_t limit, int depth)
+{
+    uint64_t n = dfa->states[state].accepts;
+    if (depth > 200)
+        return 0;
+    for (uint32_t i = 0; i < dfa->n_interval && n < limit; i++) {
+        uint32_t to = regex_dfa_next(dfa, state, dfa->starts[i]);
+        uint32_t end = i + 1 < dfa->n_interval ? dfa->starts[i + 1] : REGEX_MAX_CP + 1;
+        uint64_t chars = end - dfa->starts[i];
+        if (to == REGEX_DFA_DEAD)
+            continue;
+        uint32_t rest = chars >= limit ? 1 : count_texts(dfa, to, limit, depth + 1);
+        if (rest == 0)
+            return 0;
+        n += chars * rest;
+    }
+    return n < limit ? (uint32_t)n : limit;
+}
+
+/* Adds the number of a term's texts to *n. False when it cannot be said. */
+static bool add_count(struct emitter *e, uint32_t term, uint32_t *n)
+{
+    struct regex_dfa dfa;
+    if (regex_is_empty(e->s->pool, term))
+        return true;
+    if (!e->s->pool->nodes[term].plain || e->s->pool->nodes[term].finite) {
+        if (regex_dfa_init(&dfa, e->s->pool, term) != OLL_OK)
+            return false;
+        uint32_t more = count_texts(&dfa, REGEX_DFA_START, GRAMMAR_MAX_UNIQUE, 0);
+        regex_dfa_free(&dfa);
+        *n += more;
+        return more > 0;
+    }
+    *n += GRAMMAR_MAX_UNIQUE; /* no end of them */
+    return true;
+}
+
+/* Numbers that differ as texts, but for the spellings of one value, must differ as doubles too. */
+static uint32_t unique_number_term(struct emitter *e, const struct shape *v)
+{
+    struct regex_pool *pool = e->s->pool;
+    uint32_t term = regex_and2(pool, number_term(e, v), regex_numbers(pool));
+    return v->integer ? term : regex_and2(pool, term, any_chars(pool, MAX_EXACT_CHARS));
+}
+
+/* The scalars of a conjunction, as terms. What has arrays or objects, and says so, is refused; what
+ * may be anything is narrowed to scalars. */
+static oll_status unique_terms(struct emitter *e, uint32_t owner, uint32_t items,
+                               struct grammar_array *out)
+{
+    struct schema *s = e->s;
+    struct shapes list;
+    uint32_t n = 0;
+    OLL_TRY(schema_read_conj(s, items, &list));
+    for (uint32_t i = 0; i < list.n; i++) {
+        const struct shape *v = &list.v[i];
+        if ((v->types & ~TYPE_SCALARS) && (v->typed || (v->touched & ~TYPE_SCALARS)))
+            return schema_unsupported(s, place_of(s, owner), "uniqueItems");
+        if (v->types & TYPE_STRING)
+            out->strings = regex_alt2(s->pool, out->strings, v->string);
+        if (v->types & TYPE_NUMBER)
+            out->numbers = regex_alt2(s->pool, out->numbers, unique_number_term(e, v));
+        out->words |= (v->types & TYPE_NULL ? 1 : 0) |
+                      (uint8_t)(v->types & TYPE_BOOL ? (v->bools & 3) << 1 : 0);
+    }
+    bool counted = add_count(e, out->strings, &n) && add_count(e, out->numbers, &n);
+    for (int i = 0; i < 3; i++)
+        n += out->words >> i & 1;
+    if (!counted)
+        return schema_unsupported(s, place_of(s, owner), "uniqueItems");
+    n = n < GRAMMAR_MAX_UNIQUE ? n : GRAMMAR_MAX_UNIQUE;
+    out->max = out->max < n ? out->max : n;
+    return OLL_OK;
+}
+
 static oll_status emit_unique(struct emitter *e, uint32_t owner, const struct array_shape *a,
                               uint32_t *node)
 {
     struct schema *s = e->s;
     struct texts *t = oll_arena_alloc(&s->arena, 1, sizeof *t);
+    struct grammar_array out = {.min = a->min, .max = a->max};
     bool finite = false;
     if (!t)
         return OLL_FAIL(s->err, s->arena.status, "out of memory for a schema");
-    if (a->n_prefix == 0 && !a->min_contains && a->max_contains == REGEX_INF)
-        OLL_TRY(collect_values(e, a->items, t, &finite));
-    if (!finite)
+    if (a->n_prefix || a->min_contains || a->max_contains != REGEX_INF)
         return schema_unsupported(s, place_of(s, owner), "uniqueItems");
-    *node =
-        grammar_array(s->g, (struct grammar_array){.min = a->min, .max = a->max, .is_set = true},
-                      t->nodes, t->n_nodes);
+    OLL_TRY(collect_values(e, a->items, t, &finite));
+    out.is_set = finite;
+    out.is_unique = !finite;
+    if (!finite)
+        OLL_TRY(unique_terms(e, owner, a->items, &out));
+    *node = grammar_array(s->g, out, t->nodes, finite ? t->n_nodes : 0);
     return OLL_OK;
 }
 

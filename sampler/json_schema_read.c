@@ -100,8 +100,10 @@ static oll_status read_bound(struct schema *s, const struct oll_json *json, cons
                                    is_min ? regex_at_least(s->pool, &d, true)
                                           : regex_at_most(s->pool, &d, true));
     }
-    if (open)
+    if (open) {
         shape->touched |= TYPE_NUMBER;
+        shape->exact = true;
+    }
     if (!v)
         return OLL_OK;
     bool is_open = open && open->type == OLL_JSON_BOOL && open->is_true;
@@ -129,6 +131,7 @@ static oll_status read_multiple(struct schema *s, const struct oll_json *v, stru
     shape->number = regex_and2(s->pool, shape->number,
                                regex_multiple(s->pool, (uint32_t)modulus, d.n_fraction));
     shape->integer = shape->integer || d.n_fraction == 0;
+    shape->exact = true;
     shape->touched |= TYPE_NUMBER;
     return OLL_OK;
 }

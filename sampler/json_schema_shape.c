@@ -186,10 +186,12 @@ static bool merge_scalars(struct schema *s, struct shape *a, const struct shape 
     if (both_numbers) {
         a->number = regex_alt2(s->pool, a->number, b->number);
         a->spelling = regex_alt2(s->pool, a->spelling, b->spelling);
+        a->exact = a->exact || b->exact;
     } else if (b->types & TYPE_NUMBER) {
         a->number = b->number;
         a->spelling = b->spelling;
         a->integer = b->integer;
+        a->exact = b->exact;
     }
     if (a->types & b->types & TYPE_STRING)
         a->string = regex_alt2(s->pool, a->string, b->string);
@@ -361,6 +363,7 @@ static struct shape meet(struct schema *s, const struct shape *a, const struct s
     out.touched = a->touched | b->touched;
     out.typed = a->typed || b->typed;
     out.integer = a->integer || b->integer;
+    out.exact = a->exact || b->exact;
     if ((out.types & TYPE_BOOL) && !out.bools)
         out.types &= (uint8_t)~TYPE_BOOL;
     if (out.types & TYPE_NUMBER) {
@@ -546,10 +549,12 @@ static oll_status negate_shape(struct schema *s, const struct shape *a, struct s
         if (!s->numbers)
             s->numbers = regex_numbers(s->pool);
         piece.types = TYPE_NUMBER;
+        piece.exact = true;
         piece.number = regex_and2(s->pool, s->numbers, regex_not(s->pool, a->number));
         if (!regex_is_empty(s->pool, piece.number))
             OLL_TRY(shapes_add(s, out, &piece));
         piece.number = REGEX_ALL;
+        piece.exact = false;
     }
     if ((a->types & TYPE_STRING) && a->string != REGEX_ALL) {
         piece.types = TYPE_STRING;

@@ -68,6 +68,7 @@ struct shape {
     uint8_t touched;           /* types that a keyword spoke about */
     bool typed;                /* the types were restricted on purpose */
     bool integer;              /* numbers are written without fraction */
+    bool exact;                /* no two numbers of these may round to one double: few digits */
     uint32_t number, spelling; /* terms; REGEX_ALL: any number, any spelling */
     uint32_t string;
     const struct array_shape *array;   /* NULL: any */

@@ -23,6 +23,8 @@ static void walk(struct machine *m, uint32_t seed)
         if (byte == 256)
             return;
         state = machine_step(m, state, (uint8_t)byte);
+        if (state != MACHINE_DEAD)
+            state = machine_unseal(m, state, "1", i & 1);
         OLL_ASSERT(state != MACHINE_DEAD || m->status != OLL_OK || m->full);
     }
 }

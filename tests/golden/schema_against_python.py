@@ -81,7 +81,12 @@ class Maker:
         if self.chance(0.4):
             s["maxItems"] = s.get("minItems", 0) + self.random.randrange(4)
         if self.chance(0.12):
-            s = {"type": "array", "items": {"enum": ["a", "b", 1, None]}, "uniqueItems": True}
+            s = {"type": "array", "uniqueItems": True, "items": self.pick([
+                {"enum": ["a", "b", 1, None]}, {"type": "string", "maxLength": 1}, {"type": "string"},
+                {"type": "integer", "minimum": 0, "maximum": 40}, {"type": ["number", "null", "boolean"]}, {},
+                {"type": "string", "pattern": "^[ab]{1,3}$"}])}
+            if self.chance(0.3):
+                s["minItems"] = 2
         elif self.chance(0.12) and "prefixItems" not in s:
             s["contains"] = self.pick([{"const": 1}, {"type": "string"}, {"minimum": 3}])
             if self.chance(0.4):

@@ -6,6 +6,7 @@
 #include "tests/testing.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct oll_tokenizer *tok;
@@ -213,6 +214,38 @@ TEST(named_tokens)
     CHECK_OK(oll_constraint_accept(c, 70, &err));
     CHECK(feed(c, "b") && oll_constraint_finished(c));
     end(p, c);
+}
+
+static bool unique_accepts(const char *items, const char *text)
+{
+    char schema[256];
+    struct oll_constraint_program *p;
+    struct oll_constraint *c;
+    snprintf(schema, sizeof schema, "{\"type\":\"array\",\"uniqueItems\":true,\"items\":%s}",
+             items);
+    begin((struct oll_constraint_source){.format_json = schema}, &p, &c);
+    bool ok = c && oll_constraint_accept_bytes(c, text, strlen(text)) && oll_constraint_complete(c);
+    if (c && text[0])
+        check_mask(c, text);
+    end(p, c);
+    return ok;
+}
+
+TEST(elements_differ)
+{
+    if (!vocabulary())
+        return;
+    CHECK(unique_accepts("{\"type\":\"string\"}", "[\"a\", \"b\", \"ab\", \"\"]"));
+    CHECK(!unique_accepts("{\"type\":\"string\"}", "[\"a\", \"b\", \"a\"]"));
+    CHECK(!unique_accepts("{\"type\":\"string\"}", "[\"a\\n\", \"\\u000a\"]"));
+    CHECK(unique_accepts("{\"type\":\"string\"}", "[\"a,\\\"b\",\"b\"]"));
+    CHECK(!unique_accepts("{\"type\":\"string\"}", "[\"a,\\\"b\",\"a,\\\"b\"]"));
+    CHECK(unique_accepts("{\"type\":[\"number\",\"null\",\"boolean\"]}",
+                         "[1, 10, null, true, 1.5, false]"));
+    CHECK(!unique_accepts("{\"type\":[\"number\",\"null\"]}", "[1, 1.0]"));
+    CHECK(!unique_accepts("{\"type\":[\"number\",\"null\"]}", "[null, 2, null]"));
+    CHECK(unique_accepts("{}", "[\"null\", null, \"1\"]"));
+    CHECK(!unique_accepts("{\"type\":\"string\"}", "[\"\\\"\""));
 }
 
 TEST(masks_forbid_logits)

@@ -282,7 +282,8 @@ TEST(unnamed_members)
 
 TEST(errors_name_the_place)
 {
-    check_error("{\"properties\":{\"tags\":{\"type\":\"array\",\"uniqueItems\":true}}}",
+    check_error("{\"properties\":{\"tags\":{\"type\":\"array\",\"uniqueItems\":true,\"items\":"
+                "{\"type\":\"object\"}}}}",
                 OLL_ERR_UNSUPPORTED,
                 "unsupported JSON schema: \"uniqueItems\" at #/properties/tags");
     check_error("{\"properties\":{\"a/b\":{\"pattern\":\"(\"}}}", OLL_ERR_FORMAT,
