@@ -644,6 +644,18 @@ bool regex_matches(struct regex_pool *pool, uint32_t id, const char *text, size_
 
 /* ---- freedom ---- */
 
+/* Whether each character of the set is a text of the term. */
+static bool has_each(const struct regex_pool *pool, uint32_t id, const struct regex_node *set)
+{
+    const struct regex_node *n = &pool->nodes[id];
+    bool found = n->kind == REGEX_K_SET && set_covers(pool, n, set);
+    for (uint32_t i = 0; n->kind == REGEX_K_ALT && i < n->b && !found; i++) {
+        const struct regex_node *kid = &pool->nodes[pool->kids[n->a + i]];
+        found = kid->kind == REGEX_K_SET && set_covers(pool, kid, set);
+    }
+    return found;
+}
+
 static uint32_t free_length(const struct regex_pool *pool, uint32_t id,
                             const struct regex_node *set, int depth)
 {
@@ -654,9 +666,9 @@ static uint32_t free_length(const struct regex_pool *pool, uint32_t id,
     switch ((enum regex_kind)n->kind) {
     case REGEX_K_SET: return set_covers(pool, n, set) ? 1 : 0;
     case REGEX_K_REP:
-        if (pool->nodes[n->a].kind != REGEX_K_SET)
-            return n->plain ? free_length(pool, n->a, set, depth + 1) : 0;
-        return set_covers(pool, &pool->nodes[n->a], set) ? n->c : 0;
+        if (has_each(pool, n->a, set))
+            return n->c;
+        return n->plain ? free_length(pool, n->a, set, depth + 1) : 0;
     /* What follows is not empty, and may follow at any length below that of the first part. */
     case REGEX_K_CAT: return pool->nodes[n->b].plain ? free_length(pool, n->a, set, depth + 1) : 0;
     case REGEX_K_ALT:

@@ -99,6 +99,8 @@ static bool build_slice(struct oll_token_trie *trie, struct token_slice *slice, 
         {0x20, 0x21}, {0x23, 0x5B}, {0x5D, 0x7E}, {0x80, 0xD7FF}, { 0xE000, REGEX_MAX_CP }         \
     }
 #define RANGES_TEXT {{' ', ' '}, {'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}, {0xA1, 0xD7FF}}
+#define RANGES_LINK                                                                                \
+    {{'!', '!'}, {'$', '$'}, {'&', '.'}, {'0', ';'}, {'=', '='}, {'@', 'Z'}, {'_', '_'}, {'a', 'z'}}
 #define RANGES_WORD {{'0', '9'}, {'A', 'Z'}, {'a', 'z'}}
 
 static const struct {
@@ -112,6 +114,7 @@ static const struct {
                                     {5, 5, RANGES_STRING},
                                     {TOKEN_TRIE_MAX_DEPTH, 6, RANGES_TEXT},
                                     {12, 6, RANGES_TEXT},
+                                    {TOKEN_TRIE_MAX_DEPTH, 8, RANGES_LINK},
                                     {TOKEN_TRIE_MAX_DEPTH, 3, RANGES_WORD},
                                     {12, 3, RANGES_WORD}};
 

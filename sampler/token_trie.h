@@ -17,7 +17,7 @@
 #include "sampler/regex.h"
 #include "tokenizer/tokenizer.h"
 
-enum { TOKEN_TRIE_MAX_DEPTH = 255, TOKEN_TRIE_SLICES = 10, TOKEN_TRIE_SLICE_RANGES = 8 };
+enum { TOKEN_TRIE_MAX_DEPTH = 255, TOKEN_TRIE_SLICES = 11, TOKEN_TRIE_SLICE_RANGES = 8 };
 
 struct token_node {
     uint32_t skip;       /* nodes of the subtree, this one included */
