@@ -103,7 +103,7 @@ static oll_status fetch_into(struct fetch *f, struct oll_error *err)
     }
     if (status == OLL_OK)
         status = check(f, err);
-    if (status == OLL_ERR_DIGEST)
+    if (status == OLL_ERR_DIGEST || f->excess)
         part_discard(&f->part);
     else if (status == OLL_OK)
         status = part_publish(&f->part, err);
@@ -116,7 +116,8 @@ static oll_status fetch_into(struct fetch *f, struct oll_error *err)
     return status;
 }
 
-oll_status blob_fetch_run(const struct blob_fetch *config, struct oll_error *err)
+/* *again: the bytes were wrong, but some of them came from an earlier try. */
+static oll_status run_once(const struct blob_fetch *config, bool *again, struct oll_error *err)
 {
     bool there;
     struct fetch *f = oll_calloc(1, sizeof *f);
@@ -125,12 +126,26 @@ oll_status blob_fetch_run(const struct blob_fetch *config, struct oll_error *err
     f->config = config;
     oll_status status = open_part(config, &f->part, &there, err);
     if (status == OLL_OK && !there) {
+        const bool resumed = f->part.have.n > 0;
         pthread_mutex_init(&f->lock, NULL);
         pthread_cond_init(&f->changed, NULL);
         status = fetch_into(f, err);
         pthread_cond_destroy(&f->changed);
         pthread_mutex_destroy(&f->lock);
+        *again = status == OLL_ERR_DIGEST && resumed;
     }
     oll_free(f);
     return status;
+}
+
+oll_status blob_fetch_run(const struct blob_fetch *config, struct oll_error *err)
+{
+    bool again = false;
+    struct oll_error why = {0};
+    oll_status status = run_once(config, &again, &why);
+    if (again) {
+        why = (struct oll_error){0};
+        status = run_once(config, &again, &why);
+    }
+    return status == OLL_OK ? OLL_OK : OLL_FAIL(err, status, "%s", oll_error_text(&why));
 }

@@ -53,6 +53,7 @@ struct fetch {
     bool proven;    /* a reply with data has come from there: more may be asked at once */
     bool no_ranges; /* the registry sends whole blobs alone */
     bool restart;   /* it did so where a range was asked for */
+    bool excess;    /* it sent more than the manifest says: what came is not to be trusted */
     uint64_t shown; /* progress never falls */
     /* Of the workers. */
     pthread_t hasher, syncer;

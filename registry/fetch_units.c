@@ -88,9 +88,11 @@ static oll_status on_body(void *user, const void *data, size_t n, struct oll_err
         oll_strbuf_add(&u->refusal, data, n);
         return OLL_OK; /* what is beyond the buffer is not shown */
     }
-    if (n > u->end - u->pos)
+    if (n > u->end - u->pos) {
+        f->excess = true;
         return OLL_FAIL(err, OLL_ERR_LIMIT, "registry sent more than %" PRIu64 " bytes",
                         f->part.size_bytes);
+    }
     if (disk_pwrite(f->part.fd, data, n, u->pos) != 0)
         return disk_fail(err, "blob");
     pthread_mutex_lock(&f->lock);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -26,7 +27,8 @@ enum {
     SLOW_S = 60,
     STALL_S = 30,
     ANSWER_S = 600, /* for the answer after a body was sent: a registry may hash it first */
-    BUFFER_BYTES = 256 * 1024
+    BUFFER_BYTES = 256 * 1024,
+    LIMITED_BYTES = 16 * 1024 /* where a rate is set, so that pauses are short */
 };
 
 struct https {
@@ -34,6 +36,7 @@ struct https {
     char origin[HTTPS_ORIGIN_MAX];
     bool private_ok; /* the registry itself has a private address */
     uint64_t rate, stall_ns;
+    uint64_t next_ns; /* when bytes may pass again, where a rate is set */
     int n_running;
     bool (*canceled)(void *user);
     void *user;
@@ -229,18 +232,36 @@ static size_t on_header(char *line, size_t size, size_t n, void *user)
     return status == OLL_OK ? n : stop(t, status);
 }
 
+/* Holds bytes back until their time has come. libcurl's own limits let bursts of megabytes pass. */
+static void throttle(struct https *s, size_t n)
+{
+    const uint64_t now = oll_clock_ns(), burst_ns = 100 * 1000000;
+    if (s->rate == 0)
+        return;
+    if (s->next_ns + burst_ns < now)
+        s->next_ns = now;
+    s->next_ns += (uint64_t)((double)n / (double)s->rate * 1e9);
+    if (s->next_ns > now) {
+        const uint64_t wait_ns = s->next_ns - now;
+        struct timespec pause = {.tv_sec = (time_t)(wait_ns / 1000000000),
+                                 .tv_nsec = (long)(wait_ns % 1000000000)};
+        nanosleep(&pause, NULL);
+    }
+}
+
 static size_t on_data(char *data, size_t size, size_t n, void *user)
 {
     struct https_transfer *t = user;
     oll_status status = OLL_OK;
     (void)size;
-    touch(t);
     if (n > t->request.max_body - t->n_body) {
         OLL_FAIL(&t->err, OLL_ERR_LIMIT, "%s: registry sent more than %llu bytes", t->url,
                  (unsigned long long)t->request.max_body);
         return stop(t, OLL_ERR_LIMIT);
     }
     t->n_body += n;
+    throttle(t->session, n);
+    touch(t);
     if (t->request.on_body)
         status = t->request.on_body(t->request.user, data, n, &t->err);
     else
@@ -256,7 +277,6 @@ static size_t on_read(char *to, size_t size, size_t n, void *user)
     const struct https_request *r = &t->request;
     uint64_t left = r->file_bytes - t->n_sent;
     ssize_t got;
-    touch(t);
     n *= size;
     if (n > left)
         n = (size_t)left;
@@ -269,6 +289,8 @@ static size_t on_read(char *to, size_t size, size_t n, void *user)
         stop(t, OLL_ERR_IO);
         return CURL_READFUNC_ABORT;
     }
+    throttle(t->session, (size_t)got);
+    touch(t);
     if (r->on_sent && got > 0)
         r->on_sent(r->user, to, (size_t)got, t->n_sent);
     t->n_sent += (uint64_t)got;
@@ -322,7 +344,8 @@ static void set_method(struct https_transfer *t)
         curl_easy_setopt(e, CURLOPT_READDATA, t);
         curl_easy_setopt(e, CURLOPT_SEEKFUNCTION, on_seek);
         curl_easy_setopt(e, CURLOPT_SEEKDATA, t);
-        curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long)BUFFER_BYTES);
+        if (t->session->rate == 0)
+            curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long)BUFFER_BYTES);
     } else {
         curl_easy_setopt(e, CURLOPT_POST, 1L);
         curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)r->n_data);
@@ -416,8 +439,8 @@ static void set_options(struct https_transfer *t)
     if (t->session->unix_socket)
         curl_easy_setopt(e, CURLOPT_UNIX_SOCKET_PATH, t->session->unix_socket);
     if (t->session->rate > 0) {
-        curl_easy_setopt(e, CURLOPT_MAX_RECV_SPEED_LARGE, (curl_off_t)t->session->rate);
-        curl_easy_setopt(e, CURLOPT_MAX_SEND_SPEED_LARGE, (curl_off_t)t->session->rate);
+        curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)LIMITED_BYTES);
+        curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, (long)LIMITED_BYTES);
     } else if (!t->session->patient) {
         curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, (long)SLOW_BYTES_PER_S);
         curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME,

@@ -14,8 +14,7 @@
  *
  * Environment: http_proxy, https_proxy, HTTPS_PROXY, all_proxy, ALL_PROXY, no_proxy, NO_PROXY;
  * SSL_CERT_FILE, CURL_CA_BUNDLE, SSL_CERT_DIR; OLL_LIMIT_RATE (bytes a second in each direction,
- * with k, m or g for 1000, 10^6, 10^9), for each transfer: who runs several asks https_is_limited.
- */
+ * with k, m or g for 1000, 10^6, 10^9), which the transfers of a session share. */
 #ifndef OLL_REGISTRY_HTTPS_H
 #define OLL_REGISTRY_HTTPS_H
 

@@ -17,6 +17,7 @@ check clang-19 cmd clang-19
 check libclang-rt-19-dev runtime -
 check llvm-19 cmd llvm-symbolizer-19
 check clang-format-19 cmd clang-format-19
+check docker-registry cmd docker-registry
 '
 
 die() {

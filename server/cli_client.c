@@ -84,17 +84,16 @@ static oll_status request(struct cli_client *client, const char *method, const c
     return status;
 }
 
-oll_status cli_client_open_store(struct cli_client *client, struct oll_error *err)
+static oll_status open_store(struct cli_client *client, struct oll_error *err)
 {
     char folder[ENV_TEXT_MAX];
-    *client = (struct cli_client){0};
     if (!env_models(folder))
         return OLL_FAIL(err, OLL_ERR_NOT_FOUND,
                         "there is no model store: neither OLLAMA_MODELS nor HOME is set");
     return oll_store_new(folder, &client->store, err);
 }
 
-oll_status cli_client_open(struct cli_client *client, struct oll_error *err)
+oll_status cli_client_open(struct cli_client *client, bool local, struct oll_error *err)
 {
     char text[ENV_TEXT_MAX];
     struct env_host host;
@@ -102,6 +101,8 @@ oll_status cli_client_open(struct cli_client *client, struct oll_error *err)
     struct https_transfer *transfer = NULL;
     const bool named = env_text("OLLAMA_HOST", text);
     *client = (struct cli_client){0};
+    if (local)
+        return open_store(client, err);
     env_parse_host(text, &host);
     make_url(&host, client->url, sizeof client->url);
     const struct https_config config = {.registry_url = client->url,
@@ -122,7 +123,7 @@ oll_status cli_client_open(struct cli_client *client, struct oll_error *err)
     if (named)
         return OLL_FAIL(err, status,
                         "could not connect to ollama server, run 'oll serve' to start it");
-    return cli_client_open_store(client, err);
+    return open_store(client, err);
 }
 
 void cli_client_close(struct cli_client *client)

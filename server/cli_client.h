@@ -1,7 +1,7 @@
 /* The command line's way to the models: the server at OLLAMA_HOST, or, when that is not set and
  * none runs, the store itself.
  *
- *     if (cli_client_open(&client, &err) != OLL_OK) return cli_fail(&err);
+ *     if (cli_client_open(&client, false, &err) != OLL_OK) return cli_fail(&err);
  *     if (client.store) ... work on it ...  else cli_client_json(&client, "GET", "/api/tags", ...)
  *     cli_client_close(&client); */
 #ifndef OLL_SERVER_CLI_CLIENT_H
@@ -9,6 +9,10 @@
 
 #include "engine/base/json.h"
 #include "registry/blob_store.h"
+
+/* Entry of an option table. */
+#define CLI_LOCAL_OPTION                                                                           \
+    {"local", 0, CLI_FLAG, NULL, "work on the store of this machine, without the server"}
 
 struct https;
 
@@ -20,9 +24,9 @@ struct cli_client {
     void *user;
 };
 
-oll_status cli_client_open(struct cli_client *client, struct oll_error *err) OLL_MUST_USE;
-/* The store itself, whether a server runs or not. */
-oll_status cli_client_open_store(struct cli_client *client, struct oll_error *err) OLL_MUST_USE;
+/* `local`: the store of this machine, whether a server runs or not. */
+oll_status cli_client_open(struct cli_client *client, bool local,
+                           struct oll_error *err) OLL_MUST_USE;
 void cli_client_close(struct cli_client *client);
 
 /* A request with a whole reply in `out`. `body` is JSON or NULL. A status of 400 and more is a

@@ -43,7 +43,7 @@ struct list {
 };
 
 static oll_status add_row(struct list *list, const char *name, const char *digest, uint64_t size,
-                          bool stub, int64_t modified_s, struct oll_error *err)
+                          bool remote, int64_t modified_s, struct oll_error *err)
 {
     char size_text[OLL_SIZE_TEXT_MAX] = "-", time_text[CLI_TIME_MAX];
     if (strncasecmp(name, list->prefix, strlen(list->prefix)) != 0)
@@ -56,7 +56,7 @@ static oll_status add_row(struct list *list, const char *name, const char *diges
         list->cells = grown;
         list->cap = cap;
     }
-    if (!stub)
+    if (!remote)
         oll_size_text(size, size_text);
     cli_time_text(modified_s, list->now, time_text);
     const char **row = list->cells + N_COLUMNS * list->n_rows++;
@@ -118,7 +118,7 @@ static int run_list(const struct cli_args *args)
     struct list list = {.prefix = args->n_positional > 0 ? args->positional[0] : "",
                         .now = (int64_t)time(NULL)};
     oll_arena_init(&list.arena, ARENA_BYTES);
-    oll_status status = cli_client_open(&client, &err);
+    oll_status status = cli_client_open(&client, cli_has(args, "local"), &err);
     if (status == OLL_OK)
         status = client.store ? list_local(&list, &err) : list_remote(&client, &list, &err);
     if (status == OLL_OK)
@@ -153,7 +153,7 @@ static int run_cp(const struct cli_args *args)
     struct cli_client client;
     struct oll_error err = {0};
     const char *from = args->positional[0], *to = args->positional[1];
-    oll_status status = cli_client_open(&client, &err);
+    oll_status status = cli_client_open(&client, cli_has(args, "local"), &err);
     if (status == OLL_OK && client.store) {
         status = copy_local(client.store, from, to, &err);
     } else if (status == OLL_OK) {
@@ -221,7 +221,7 @@ static int run_rm(const struct cli_args *args)
 {
     struct cli_client client;
     struct oll_error err = {0};
-    oll_status status = cli_client_open(&client, &err);
+    oll_status status = cli_client_open(&client, cli_has(args, "local"), &err);
     for (int i = 0; i < args->n_positional && status == OLL_OK; i++) {
         const char *name = args->positional[i];
         status = client.store ? remove_local(client.store, name, &err)
@@ -233,6 +233,8 @@ static int run_rm(const struct cli_args *args)
     return status == OLL_OK ? 0 : cli_fail(&err);
 }
 
+static const struct cli_option options[] = {CLI_LOCAL_OPTION, {0}};
+
 static const char variables[] =
     "Environment Variables:\n"
     "      OLLAMA_HOST                   server to use (default 127.0.0.1:11434)";
@@ -243,6 +245,7 @@ const struct cli_command cli_list = {
     .usage = "[PREFIX]",
     .summary = "List models",
     .details = variables,
+    .options = options,
     .max_args = 1,
     .run = run_list,
 };
@@ -252,6 +255,7 @@ const struct cli_command cli_cp = {
     .usage = "SOURCE DESTINATION",
     .summary = "Copy a model",
     .details = variables,
+    .options = options,
     .min_args = 2,
     .max_args = 2,
     .run = run_cp,
@@ -262,6 +266,7 @@ const struct cli_command cli_rm = {
     .usage = "MODEL...",
     .summary = "Remove a model",
     .details = variables,
+    .options = options,
     .min_args = 1,
     .max_args = -1,
     .run = run_rm,

@@ -136,7 +136,7 @@ static oll_status run_transfer(struct cli_client *client, const struct kind *kin
 oll_status cli_pull_to_store(const char *name, bool insecure, struct oll_error *err)
 {
     struct cli_client client;
-    OLL_TRY(cli_client_open_store(&client, err));
+    OLL_TRY(cli_client_open(&client, true, err));
     oll_status status = run_transfer(&client, &pull_kind, name, insecure, err);
     cli_client_close(&client);
     return status;
@@ -148,7 +148,7 @@ static int run_command(const struct cli_args *args, const struct kind *kind)
 {
     struct cli_client client;
     struct oll_error err = {0};
-    oll_status status = cli_client_open(&client, &err);
+    oll_status status = cli_client_open(&client, cli_has(args, "local"), &err);
     if (status == OLL_OK)
         status = run_transfer(&client, kind, args->positional[0], cli_has(args, "insecure"), &err);
     cli_client_close(&client);
@@ -177,7 +177,7 @@ static int run_push(const struct cli_args *args)
     struct cli_client client;
     struct oll_error err = {0};
     const char *name = args->positional[0];
-    oll_status status = cli_client_open(&client, &err);
+    oll_status status = cli_client_open(&client, cli_has(args, "local"), &err);
     if (status == OLL_OK)
         status = run_transfer(&client, &push_kind, name, cli_has(args, "insecure"), &err);
     cli_client_close(&client);
@@ -193,6 +193,7 @@ static int run_push(const struct cli_args *args)
 
 static const struct cli_option options[] = {
     {"insecure", 0, CLI_FLAG, NULL, "use plain HTTP for the registry"},
+    CLI_LOCAL_OPTION,
     {0},
 };
 
