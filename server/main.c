@@ -4,6 +4,7 @@
 #include <signal.h>
 
 extern const struct cli_command cli_serve;
+extern const struct cli_command cli_create, cli_show;
 extern const struct cli_command cli_run;
 extern const struct cli_command cli_pull, cli_push;
 extern const struct cli_command cli_list, cli_cp, cli_rm;
@@ -15,9 +16,9 @@ extern const struct cli_command cli_perplexity;
 extern const struct cli_command cli_embed;
 
 const struct cli_command *const cli_commands[] = {
-    &cli_serve, &cli_run,      &cli_pull,       &cli_push,   &cli_list,
-    &cli_cp,    &cli_rm,       &cli_gguf,       &cli_logits, &cli_perplexity,
-    &cli_embed, &cli_tokenize, &cli_detokenize, &cli_bench,  NULL,
+    &cli_serve, &cli_create,   &cli_show,       &cli_run,   &cli_pull,   &cli_push,
+    &cli_list,  &cli_cp,       &cli_rm,         &cli_gguf,  &cli_logits, &cli_perplexity,
+    &cli_embed, &cli_tokenize, &cli_detokenize, &cli_bench, NULL,
 };
 
 int main(int argc, char **argv)

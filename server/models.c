@@ -2,6 +2,7 @@
 
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
+#include "registry/blob_link.h"
 #include "engine/chat/capabilities.h"
 #include "engine/chat/style.h"
 
@@ -257,6 +258,8 @@ oll_status models_find(struct models *models, const char *name, struct oll_arena
         return OLL_FAIL(err, OLL_ERR_NOT_FOUND, "model '%s' not found", name);
     OLL_TRY(oll_catalog_canonical(models->store, &out->ref, err));
     oll_status status = fill_stored(models, arena, out, err);
+    if (status == OLL_OK && out->path)
+        status = oll_blob_check_origin(models->store, &out->stored.model->digest, err);
     if (status == OLL_OK && !out->path)
         return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
                         "ollama cloud is disabled: remote model is unavailable");

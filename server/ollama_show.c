@@ -1,18 +1,15 @@
 /* POST /api/show (rest-api 5.4). */
-#include "engine/base/mem.h"
 #include "engine/base/strbuf.h"
-#include "registry/model_info.h"
 #include "server/app.h"
 #include "server/decode.h"
 #include "server/ollama.h"
-#include "server/ollama_details.h"
 #include "server/ollama_reply.h"
-#include "server/show_text.h"
+#include "server/show.h"
 
 #include <stddef.h>
 #include <string.h>
 
-enum { REPLY_BYTES_MAX = 512 * 1024 * 1024, LICENSE_BYTES_MAX = 16 * 1024 * 1024 };
+enum { REPLY_BYTES_MAX = 512 * 1024 * 1024 };
 
 struct fields {
     const char *model, *name, *system;
@@ -29,223 +26,33 @@ static const struct decode_field table[] = {
     {NULL, DECODE_ANY, 0, NULL},
 };
 
-/* What is collected before anything is written. */
-struct show {
-    struct http_request *req;
-    const struct oll_store *store;
-    const struct fields *fields;
-    struct served_model model;
-    struct show_model text; /* what the Modelfile shows */
-    struct oll_strbuf info, projector, tensors, chat_template;
-};
-
-/* ---- collecting ---- */
-
-static const char *blob_path(struct show *s, const struct oll_layer *l)
-{
-    char *path = NULL;
-    const char *copy = NULL;
-    if (oll_blob_path(s->store, &l->digest, &path, NULL) == OLL_OK)
-        copy = oll_arena_strdup(s->req->arena, path);
-    oll_free(path);
-    return copy;
-}
-
-static const char *blob_text(struct show *s, const struct oll_layer *l)
-{
-    char *text = NULL;
-    uint64_t n = 0;
-    const char *copy = NULL;
-    if (oll_blob_read(s->store, &l->digest, LICENSE_BYTES_MAX, &text, &n, NULL) == OLL_OK)
-        copy = oll_arena_strndup(s->req->arena, text, (size_t)n);
-    oll_free(text);
-    return copy;
-}
-
-typedef const char *(*read_fn)(struct show *s, const struct oll_layer *l);
-
-/* What `read` makes of all layers of a kind; those that cannot be read are left out. */
-static const char *const *collect(struct show *s, const char *kind, read_fn read)
-{
-    const struct oll_manifest *m = &s->model.stored.manifest;
-    const char **list = oll_arena_alloc(s->req->arena, (size_t)m->n_layers + 1, sizeof *list);
-    uint32_t n = 0;
-    for (uint32_t i = 0; list && i < m->n_layers; i++)
-        if (oll_layer_is(&m->layers[i], kind) && (list[n] = read(s, &m->layers[i])))
-            n++;
-    return list;
-}
-
-static oll_status read_files(struct show *s, struct oll_error *err)
-{
-    const char *agent = http_request_header(s->req, "User-Agent");
-    struct oll_model_info_options o = {.verbose = s->fields->verbose};
-    if (agent && strncmp(agent, "GitHubCopilotChat/", 18) == 0)
-        o.basename = *s->fields->model ? s->fields->model : s->fields->name;
-    if (s->model.path)
-        OLL_TRY(
-            oll_model_info_write(s->model.path, &o, &s->info, &s->tensors, &s->chat_template, err));
-    o.basename = NULL;
-    if (s->text.projectors && s->text.projectors[0])
-        OLL_TRY(oll_model_info_write(s->text.projectors[0], &o, &s->projector, NULL, NULL, err));
-    return OLL_OK;
-}
-
-static oll_status gather(struct show *s, struct oll_error *err)
-{
-    const char *system = s->fields->system;
-    s->text.model = &s->model;
-    s->text.options = s->fields->options;
-    s->text.system = *system ? system : s->model.stored.system;
-    s->text.adapters = collect(s, "adapter", blob_path);
-    s->text.drafts = collect(s, "draft", blob_path);
-    s->text.projectors = collect(s, "projector", blob_path);
-    s->text.licenses = collect(s, "license", blob_text);
-    return read_files(s, err);
-}
-
-/* ---- writing ---- */
-
-static void write_text(struct oll_json_writer *w, const char *key, const char *value)
-{
-    if (!value || !*value)
-        return;
-    oll_json_write_key(w, key);
-    oll_json_write_str(w, value);
-}
-
-static void write_raw(struct oll_json_writer *w, const char *key, const struct oll_strbuf *json,
-                      const char *fallback)
-{
-    const char *text = json->len ? json->data : fallback;
-    if (!text)
-        return;
-    oll_json_write_key(w, key);
-    oll_json_write_raw(w, text, strlen(text));
-}
-
-static void write_texts(struct show *s, struct oll_json_writer *w)
-{
-    struct oll_strbuf text;
-    const struct oll_stored_model *stored = &s->model.stored;
-    oll_strbuf_init(&text, REPLY_BYTES_MAX);
-    for (const char *const *l = s->text.licenses; l && *l; l++)
-        oll_strbuf_printf(&text, "%s%s", l == s->text.licenses ? "" : "\n", *l);
-    write_text(w, "license", text.data);
-    oll_strbuf_clear(&text);
-    show_modelfile(&s->text, &text);
-    write_text(w, "modelfile", text.data);
-    oll_strbuf_clear(&text);
-    show_parameters(stored->params, &text);
-    write_text(w, "parameters", text.data);
-    oll_strbuf_free(&text);
-    write_text(w, "template",
-               stored->template_text  ? stored->template_text
-               : s->chat_template.len ? s->chat_template.data
-                                      : "{{ .Prompt }}");
-    write_text(w, "system", s->text.system);
-}
-
-static void write_capabilities(const struct served_model *m, struct oll_json_writer *w)
-{
-    if (!m->capabilities)
-        return;
-    oll_json_write_key(w, "capabilities");
-    oll_json_write_array_begin(w);
-    for (int i = 0; i < CAPABILITIES; i++)
-        if (m->capabilities & 1u << i)
-            oll_json_write_str(w, model_capability_names[i]);
-    oll_json_write_array_end(w);
-}
-
-static void write_reply(struct show *s, struct oll_json_writer *w)
-{
-    const struct oll_stored_model *stored = &s->model.stored;
-    char modified[OLLAMA_TIME_MAX];
-    oll_json_write_object_begin(w);
-    write_texts(s, w);
-    ollama_write_details(w, &s->model, OLLAMA_DETAILS_SHOW);
-    if (stored->messages && stored->messages->n > 0) {
-        oll_json_write_key(w, "messages");
-        oll_json_write_node(w, stored->messages, false);
-    }
-    write_text(w, "remote_model", stored->config.remote_model);
-    write_text(w, "remote_host", stored->config.remote_host);
-    write_raw(w, "model_info", &s->info, "{}");
-    write_raw(w, "projector_info", &s->projector, NULL);
-    write_raw(w, "tensors", &s->tensors, NULL);
-    write_capabilities(&s->model, w);
-    ollama_time_local(s->model.modified_ns, modified);
-    write_text(w, "modified_at", modified);
-    write_text(w, "requires", stored->config.requires_version);
-    oll_json_write_object_end(w);
-}
-
-static void reply(struct show *s)
-{
-    struct oll_strbuf json;
-    struct oll_json_writer w;
-    oll_strbuf_init(&json, REPLY_BYTES_MAX);
-    oll_json_write_init(&w, &json);
-    write_reply(s, &w);
-    ollama_send(s->req, &json);
-    oll_strbuf_free(&json);
-}
-
-/* ---- finding ---- */
-
-/* False when the request has been answered with an error. */
-static bool find(struct show *s, const char *name, struct models *models)
-{
-    struct oll_error err = {0};
-    char brief[OLL_REFERENCE_TEXT_MAX];
-    oll_status status = models_find(models, name, s->req->arena, &s->model, &err);
-    if (status == OLL_OK)
-        return true;
-    oll_reference_short(&s->model.ref, brief);
-    const char *missing = oll_arena_printf(s->req->arena, "model '%s' not found", brief);
-    if (status == OLL_ERR_ARG)
-        ollama_error(s->req, 400, oll_error_text(&err));
-    else if (status == OLL_ERR_NOT_FOUND && missing)
-        ollama_error(s->req, 404, missing);
-    else if (status == OLL_ERR_UNSUPPORTED)
-        ollama_error(s->req, 403, "ollama cloud is disabled: remote model details are unavailable");
-    else
-        ollama_error(s->req, 500, oll_error_text(&err));
-    return false;
-}
-
 void ollama_show(struct http_request *req)
 {
     const struct app *app = req->app;
+    const char *agent = http_request_header(req, "User-Agent");
     struct fields f = {.model = "", .name = "", .system = ""};
-    struct show *s = oll_arena_alloc(req->arena, 1, sizeof *s);
     const struct oll_json *root;
+    struct oll_strbuf json;
     struct oll_error err = {0};
+    int http_status = 400;
     oll_status status = decode_body(req, "ShowRequest", &root, &err);
     if (status == OLL_OK)
         status = decode_fields(root, table, "ShowRequest.", &f, &err);
     if (status == OLL_OK && !*f.model && !*f.name)
         status = OLL_FAIL(&err, OLL_ERR_ARG, "model is required");
-    if (status != OLL_OK || !s) {
-        ollama_error(req, s ? 400 : 503, oll_error_text(&err));
-        return;
-    }
-    s->req = req;
-    s->store = models_store(app->models);
-    s->fields = &f;
-    if (!find(s, *f.model ? f.model : f.name, app->models))
-        return;
-    oll_strbuf_init(&s->info, REPLY_BYTES_MAX);
-    oll_strbuf_init(&s->projector, REPLY_BYTES_MAX);
-    oll_strbuf_init(&s->tensors, REPLY_BYTES_MAX);
-    oll_strbuf_init(&s->chat_template, REPLY_BYTES_MAX);
-    if (gather(s, &err) == OLL_OK)
-        reply(s);
+    struct show_request request = {.name = *f.model ? f.model : f.name,
+                                   .system = f.system,
+                                   .options = f.options,
+                                   .verbose = f.verbose};
+    /* A client that knows models by this key alone. */
+    if (agent && strncmp(agent, "GitHubCopilotChat/", 18) == 0)
+        request.basename = request.name;
+    oll_strbuf_init(&json, REPLY_BYTES_MAX);
+    if (status == OLL_OK)
+        status = show_reply(app->models, &request, req->arena, &json, &http_status, &err);
+    if (status == OLL_OK)
+        ollama_send(req, &json);
     else
-        ollama_error(req, 500, oll_error_text(&err));
-    oll_strbuf_free(&s->info);
-    oll_strbuf_free(&s->projector);
-    oll_strbuf_free(&s->tensors);
-    oll_strbuf_free(&s->chat_template);
+        ollama_error(req, http_status, oll_error_text(&err));
+    oll_strbuf_free(&json);
 }

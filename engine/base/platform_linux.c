@@ -7,6 +7,7 @@
 #include "engine/base/status.h"
 
 #include <limits.h>
+#include <linux/fs.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -132,6 +134,8 @@ void oll_platform_unpin(const int *cpu_ids, int n)
 }
 
 void oll_platform_yield(void) { sched_yield(); }
+
+bool oll_platform_clone_file(int to_fd, int from_fd) { return ioctl(to_fd, FICLONE, from_fd) == 0; }
 
 struct oll_thread_usage oll_platform_thread_usage(void)
 {

@@ -46,6 +46,13 @@ void oll_platform_unpin(const int *cpu_ids, int n)
 
 void oll_platform_yield(void) { sched_yield(); }
 
+bool oll_platform_clone_file(int to_fd, int from_fd)
+{
+    (void)to_fd;
+    (void)from_fd;
+    return false;
+}
+
 struct oll_thread_usage oll_platform_thread_usage(void) { return (struct oll_thread_usage){0, 0}; }
 
 void oll_platform_wait(_Atomic uint32_t *word, uint32_t expected)

@@ -231,7 +231,8 @@ oll_status convert_add_tensors(struct convert *c)
     if (n_vision > 0)
         oll_log_warn("convert", "%llu tensors of the vision part are left out",
                      (unsigned long long)n_vision);
-    qsort(c->tensors, (size_t)c->n_tensors, sizeof *c->tensors, compare_tensors);
+    if (c->n_tensors > 0)
+        qsort(c->tensors, (size_t)c->n_tensors, sizeof *c->tensors, compare_tensors);
     for (uint64_t i = 1; i < c->n_tensors; i++)
         if (strcmp(c->tensors[i - 1].name, c->tensors[i].name) == 0)
             return OLL_FAIL(c->err, OLL_ERR_FORMAT,

@@ -93,7 +93,7 @@ class Server:
     def run(self, *argv, **options):
         """A command of the client, with output as text."""
         return subprocess.run([self.oll, *argv], env=self.env(), stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, timeout=REPLY_TIMEOUT_S, check=False, **options)
+                              encoding="utf-8", errors="replace", timeout=REPLY_TIMEOUT_S, check=False, **options)
 
 
 class Checks:
