@@ -31,6 +31,12 @@ oll_status generation_load(struct generation *g, struct http_request *req,
         .gone_arg = req,
     };
     *g = (struct generation){.req = req, .schedule = schedule};
+    /* Answers without it would be another model's. */
+    if (model->stored.n_adapters > 0)
+        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
+                        "%s has a LoRA adapter, and adapters are not applied: merge it into the "
+                        "weights and create the model from the result",
+                        model->short_name);
     OLL_TRY(schedule_acquire(schedule, &want, &g->lease, err));
     g->loaded_ns = oll_clock_ns();
     return OLL_OK;

@@ -2,7 +2,7 @@
 
     test_cli_models.py OLL SHARED
 
-Standard output and exit codes are compared to the byte (digests and the store's path are placeholders); of standard error
+Standard output and exit codes are compared to the byte (digests and the store's path are left open); of standard error
 the last line, since the reference draws its progress with escape codes even into a pipe.
 """
 

@@ -44,7 +44,7 @@ def listing(root):
 
 
 class Mapping:
-    """Digests and sizes of our model blobs -> the recorded placeholders, learnt from manifests."""
+    """Digests and sizes of our model blobs -> the recorded stand-ins, learnt from manifests."""
 
     def __init__(self):
         self.known = {}
@@ -55,14 +55,14 @@ class Mapping:
                 self.known[a["digest"]] = (b["digest"], a["size"], b["size"])
 
     def apply(self, text):
-        for digest, (placeholder, size, recorded_size) in self.known.items():
-            text = text.replace(f'"digest":"{digest}","size":{size}', f'"digest":"{placeholder}","size":{recorded_size}')
+        for digest, (stand_in, size, recorded_size) in self.known.items():
+            text = text.replace(f'"digest":"{digest}","size":{size}', f'"digest":"{stand_in}","size":{recorded_size}')
         return text
 
-    def blob(self, placeholder):
+    def blob(self, stand_in):
         """Path of our blob for a recorded one."""
         for digest, (name, _, _) in self.known.items():
-            if name.replace(":", "-") == placeholder:
+            if name.replace(":", "-") == stand_in:
                 return "blobs/" + digest.replace(":", "-")
         return None
 
