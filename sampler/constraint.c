@@ -34,6 +34,7 @@ struct oll_constraint {
      * of it was there when the next one might begin; blanks may still come then. */
     struct oll_strbuf element;
     size_t n_element;
+    uint32_t value; /* its term, REGEX_INF while not asked for */
     bool in_unique;
 };
 
@@ -180,6 +181,7 @@ oll_status oll_constraint_new(struct oll_constraint_program *program,
     c->machine->n_refs++;
     c->state = c->machine->m.start;
     oll_strbuf_init(&c->element, MAX_ELEMENT);
+    c->value = REGEX_INF;
     *out = c;
     return OLL_OK;
 }
@@ -210,10 +212,37 @@ bool oll_constraint_finished(const struct oll_constraint *c)
     return s->accepts && s->n == 0;
 }
 
-static uint32_t step_bytes(struct machine *m, uint32_t state, const char *bytes, size_t n)
+/* A sealed state in the middle of a token, opened when the value before it is known: it is the
+ * array's first, or the token has nothing of the element itself. Else it stays sealed. */
+static uint32_t reopen(struct oll_constraint *c, uint32_t state, const char *path, size_t n)
 {
-    for (size_t i = 0; i < n && state != MACHINE_DEAD; i++)
-        state = machine_step(m, state, (uint8_t)bytes[i]);
+    struct machine *m = &c->machine->m;
+    if (!m->states[state].sealed)
+        return state;
+    if (machine_sealed_first(m, state))
+        return machine_unseal(m, state, REGEX_NONE);
+    for (size_t i = 0; i < n; i++)
+        if (!path[i] || !strchr("\", \n\t", path[i]))
+            return state;
+    if (c->value == REGEX_INF) {
+        size_t len = c->element.len;
+        c->value = machine_element(m, c->element.data, len);
+        if (c->value == REGEX_NONE) { /* a string whose last quote is the token's first byte */
+            oll_strbuf_addc(&c->element, '"');
+            c->value = machine_element(m, c->element.data, c->element.len);
+            c->element.len = len;
+        }
+    }
+    return machine_unseal(m, state, c->value);
+}
+
+static uint32_t step_bytes(struct oll_constraint *c, uint32_t state, const char *bytes, size_t n)
+{
+    for (size_t i = 0; i < n && state != MACHINE_DEAD; i++) {
+        state = machine_step(&c->machine->m, state, (uint8_t)bytes[i]);
+        if (c->program->g.has_unique && state != MACHINE_DEAD)
+            state = reopen(c, state, bytes, i + 1);
+    }
     return state;
 }
 
@@ -228,7 +257,7 @@ static uint32_t step_token(struct oll_constraint *c, int32_t token)
         return MACHINE_DEAD;
     oll_tokenizer_piece(c->trie->tok, token, false, &bytes, &n);
     bool in_trie = n > 0 && n <= TOKEN_TRIE_MAX_DEPTH;
-    uint32_t to = in_trie ? step_bytes(m, c->state, bytes, n) : MACHINE_DEAD;
+    uint32_t to = in_trie ? step_bytes(c, c->state, bytes, n) : MACHINE_DEAD;
     if (c->program->g.has_tokens && machine_allows_token(m, c->state, (uint32_t)token))
         to = machine_step_token(m, c->state, (uint32_t)token, to);
     return to;
@@ -250,23 +279,42 @@ static void add_element(struct oll_constraint *c, const char *bytes, size_t n)
     c->n_element = 0;
 }
 
-/* Takes the constraint to a state behind bytes[0..n); false when it cannot be entered. */
-static bool enter(struct oll_constraint *c, uint32_t to, const char *bytes, size_t n)
+/* Takes the constraint to the state behind one byte; false when it cannot be entered. */
+static bool enter(struct oll_constraint *c, uint32_t to, const char *byte)
 {
     struct machine *m = &c->machine->m;
+    bool opens = m->states[to].sealed;
+    c->value = REGEX_INF;
     if (c->in_unique)
-        add_element(c, bytes, n);
-    uint32_t opened = machine_unseal(m, to, c->element.data, c->element.len);
-    if (opened == MACHINE_DEAD || c->element.status != OLL_OK)
-        return false;
-    if (opened != to)
+        add_element(c, byte, 1);
+    if (opens) {
+        uint32_t value = machine_element(m, c->element.data, c->element.len);
         c->n_element = c->element.len;
-    c->in_unique = (c->in_unique || opened != to) && machine_in_unique(m, opened);
+        to = machine_unseal(m, to, value);
+    }
+    if (to == MACHINE_DEAD || c->element.status != OLL_OK)
+        return false;
+    c->in_unique = (c->in_unique || opens) && machine_in_unique(m, to);
     if (!c->in_unique) {
         oll_strbuf_clear(&c->element);
         c->n_element = 0;
     }
-    c->state = opened;
+    c->state = to;
+    return true;
+}
+
+/* The same for the bytes of a token, which has been found to lead to `to`. */
+static bool enter_token(struct oll_constraint *c, uint32_t to, const char *bytes, size_t n)
+{
+    if (!c->program->g.has_unique || n == 0) {
+        c->state = to;
+        return true;
+    }
+    for (size_t i = 0; i < n; i++) {
+        to = machine_step(&c->machine->m, c->state, (uint8_t)bytes[i]);
+        if (to == MACHINE_DEAD || !enter(c, to, bytes + i))
+            return false;
+    }
     return true;
 }
 
@@ -299,7 +347,7 @@ oll_status oll_constraint_accept(struct oll_constraint *c, int32_t token, struct
     const char *bytes;
     size_t n;
     oll_tokenizer_piece(c->trie->tok, token, false, &bytes, &n);
-    return enter(c, to, bytes, n)
+    return enter_token(c, to, bytes, n)
                ? OLL_OK
                : OLL_FAIL(err, OLL_ERR_LIMIT, "the grammar needs more memory than it may have");
 }
@@ -309,7 +357,7 @@ bool oll_constraint_accept_bytes(struct oll_constraint *c, const char *text, siz
     for (size_t i = 0; i < n; i++) {
         uint32_t to = renew(c) == OLL_OK ? machine_step(&c->machine->m, c->state, (uint8_t)text[i])
                                          : MACHINE_DEAD;
-        if (to == MACHINE_DEAD || !enter(c, to, text + i, 1))
+        if (to == MACHINE_DEAD || !enter(c, to, text + i))
             return false;
     }
     return true;
@@ -333,6 +381,8 @@ static void walk(struct oll_constraint *c, const struct token_tree *tree, uint64
 {
     struct machine *m = &c->machine->m;
     uint32_t path[TOKEN_TRIE_MAX_DEPTH + 2];
+    char bytes[TOKEN_TRIE_MAX_DEPTH + 1];
+    bool has_unique = c->program->g.has_unique;
     path[0] = c->state;
     for (uint32_t i = 0; i < tree->n;) {
         const struct token_node *node = &tree->nodes[i];
@@ -342,6 +392,10 @@ static void walk(struct oll_constraint *c, const struct token_tree *tree, uint64
             to = s->next ? s->next[node->byte] : REGEX_INF;
             if (to == REGEX_INF)
                 to = machine_step(m, path[node->depth], node->byte);
+        }
+        if (has_unique && to != MACHINE_DEAD) {
+            bytes[node->depth] = (char)node->byte;
+            to = reopen(c, to, bytes, node->depth + 1u);
         }
         if (to == MACHINE_DEAD) {
             i += node->skip;
@@ -400,12 +454,14 @@ oll_status oll_constraint_mask(struct oll_constraint *c, const uint64_t **mask,
     oll_status status = renew(c);
     size_t bytes = c->trie->n_words * sizeof **mask;
     struct machine *m = &c->machine->m;
-    if (status == OLL_OK && !m->states[c->state].mask) {
-        uint64_t *made = oll_alloc(1, bytes);
-        if (made) {
-            fill_mask(c, made);
-            m->states[c->state].mask = made;
+    /* Inside elements that must differ it is their text that decides, not the state alone. */
+    if (status == OLL_OK && (!m->states[c->state].mask || c->in_unique)) {
+        uint64_t *made = m->states[c->state].mask;
+        if (!made && (made = oll_alloc(1, bytes)))
             m->n_bytes += bytes;
+        if (made) {
+            m->states[c->state].mask = made;
+            fill_mask(c, made);
         }
         status = !made ? OLL_ERR_MEMORY : m->full ? OLL_ERR_LIMIT : m->status;
     }

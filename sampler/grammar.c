@@ -65,6 +65,7 @@ void grammar_free(struct grammar *g)
     regex_pool_free(&g->pool);
     oll_free(g->dfas);
     oll_free(g->dfa_roots);
+    oll_free(g->dfa_nodes);
     oll_free(g->dfa_table);
     oll_free(g->nodes);
     oll_free(g->kids);
@@ -151,7 +152,9 @@ static bool dfa_of(struct grammar *g, uint32_t regex, uint32_t *out)
         return false;
     }
     if (!reserve(g, (void **)&g->dfas, &g->cap_dfas, g->n_dfas + 1ull, sizeof *g->dfas) ||
-        !reserve(g, (void **)&g->dfa_roots, &g->cap_roots, g->n_dfas + 1ull, sizeof regex))
+        !reserve(g, (void **)&g->dfa_roots, &g->cap_roots, g->n_dfas + 1ull, sizeof regex) ||
+        !reserve(g, (void **)&g->dfa_nodes, &g->cap_dfa_nodes, g->n_dfas + 1ull,
+                 sizeof *g->dfa_nodes))
         return false;
     oll_status status = regex_dfa_init(&g->dfas[g->n_dfas], &g->pool, regex);
     if (status != OLL_OK) {
@@ -159,6 +162,7 @@ static bool dfa_of(struct grammar *g, uint32_t regex, uint32_t *out)
         return false;
     }
     g->dfa_roots[g->n_dfas] = regex;
+    memset(g->dfa_nodes[g->n_dfas], 0, sizeof *g->dfa_nodes);
     g->dfa_table[at] = ++g->n_dfas;
     *out = g->n_dfas - 1;
     return true;
@@ -171,8 +175,11 @@ static uint32_t term_node(struct grammar *g, enum grammar_kind kind, uint32_t re
         return fail(g, g->pool.status);
     if (regex_is_empty(&g->pool, regex) || !dfa_of(g, regex, &dfa))
         return g->pool.status != OLL_OK ? fail(g, g->pool.status) : GRAMMAR_NONE;
-    return add_node(
-        g, (struct grammar_node){.kind = (uint8_t)kind, .a = dfa, .b = regex == REGEX_ALL});
+    uint32_t *memo = &g->dfa_nodes[dfa][kind == GRAMMAR_STRING];
+    if (*memo == GRAMMAR_NONE)
+        *memo = add_node(
+            g, (struct grammar_node){.kind = (uint8_t)kind, .a = dfa, .b = regex == REGEX_ALL});
+    return *memo;
 }
 
 uint32_t grammar_term(struct grammar *g, uint32_t regex)
@@ -329,6 +336,7 @@ uint32_t grammar_array(struct grammar *g, struct grammar_array array, const uint
 {
     array.n_prefix = n_prefix;
     array.first = add_kids(g, prefix, n_prefix);
+    g->has_unique = g->has_unique || array.is_unique;
     if (!reserve(g, (void **)&g->arrays, &g->cap_arrays, g->n_arrays + 1ull, sizeof array))
         return GRAMMAR_NONE;
     grammar_punctuate(g);

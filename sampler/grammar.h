@@ -95,8 +95,9 @@ enum grammar_piece {
 struct grammar {
     struct regex_pool pool;
     struct regex_dfa *dfas;
-    uint32_t *dfa_roots; /* term of each automaton */
-    uint32_t n_dfas, cap_dfas, cap_roots;
+    uint32_t *dfa_roots;      /* term of each automaton */
+    uint32_t (*dfa_nodes)[2]; /* its TERM and STRING node, GRAMMAR_NONE until made */
+    uint32_t n_dfas, cap_dfas, cap_roots, cap_dfa_nodes;
     uint32_t *dfa_table; /* open addressing: term to automaton + 1 */
     uint32_t dfa_mask;
     struct grammar_node *nodes;
@@ -120,6 +121,7 @@ struct grammar {
     uint32_t pieces[GRAMMAR_PIECES]; /* nodes, made when first needed */
     uint32_t root;
     bool has_tokens; /* some node is a TOKEN */
+    bool has_unique; /* some array is_unique */
     oll_status status;
 };
 

@@ -122,6 +122,11 @@ static bool grow_state_table(struct machine *m)
 
 static void top_bytes(struct machine *m, uint32_t top, uint64_t bytes[4]);
 
+static bool is_sealed(const struct machine *m, uint32_t top)
+{
+    return m->g->nodes[m->frames[top].node].kind == GRAMMAR_ARRAY;
+}
+
 /* The state of the threads in `tops`, sorted here. */
 static uint32_t intern_state(struct machine *m)
 {
@@ -151,8 +156,10 @@ static uint32_t intern_state(struct machine *m)
     if (n)
         memcpy(m->threads + m->n_threads, m->tops, n * sizeof *m->tops);
     m->n_threads += n;
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
         top_bytes(m, m->threads[state.first + i], state.bytes);
+        state.sealed = state.sealed || is_sealed(m, m->threads[state.first + i]);
+    }
     m->states[m->n_states] = state;
     m->state_table[at] = m->n_states++;
     if (2 * m->n_states > m->state_mask && !grow_state_table(m))
@@ -763,9 +770,9 @@ uint32_t machine_step_token(struct machine *m, uint32_t state, uint32_t token, u
 /* Words are told from strings of the same letters by a character that no reply holds raw. */
 static const char *const words[] = {"\1null", "\1false", "\1true"};
 
-/* The term of the value that the text begins with; REGEX_NONE when it is none. */
-static uint32_t element_term(struct regex_pool *pool, const char *text, size_t n)
+uint32_t machine_element(struct machine *m, const char *text, size_t n)
 {
+    struct regex_pool *pool = &m->g->pool;
     struct oll_arena arena;
     struct oll_json *v;
     struct regex_decimal d;
@@ -805,28 +812,29 @@ static void enter_unique(struct machine *m, struct machine_frame f, uint32_t use
         fail(m, g->status);
 }
 
-static bool is_sealed(const struct machine *m, uint32_t top)
+bool machine_sealed_first(const struct machine *m, uint32_t state)
 {
-    return m->g->nodes[m->frames[top].node].kind == GRAMMAR_ARRAY;
+    const struct machine_state *s = &m->states[state];
+    for (uint32_t i = 0; i < s->n; i++)
+        if (is_sealed(m, m->threads[s->first + i]) && m->frames[m->threads[s->first + i]].a > 0)
+            return false;
+    return true;
 }
 
-uint32_t machine_unseal(struct machine *m, uint32_t state, const char *element, size_t n)
+uint32_t machine_unseal(struct machine *m, uint32_t state, uint32_t last)
 {
-    uint32_t first = m->states[state].first, n_top = m->states[state].n, n_sealed = 0;
-    for (uint32_t i = 0; i < n_top; i++)
-        n_sealed += is_sealed(m, m->threads[first + i]);
-    if (n_sealed == 0)
+    const struct machine_state s = m->states[state];
+    if (!s.sealed)
         return state;
-    uint32_t value = element_term(&m->g->pool, element, n);
     begin_step(m);
-    m->returned = m->states[state].accepts;
-    for (uint32_t i = 0; i < n_top; i++) {
-        struct machine_frame f = m->frames[m->threads[first + i]];
+    m->returned = s.accepts;
+    for (uint32_t i = 0; i < s.n; i++) {
+        struct machine_frame f = m->frames[m->threads[s.first + i]];
         uint32_t used = f.b >> 1;
-        if (!is_sealed(m, m->threads[first + i]))
+        if (!is_sealed(m, m->threads[s.first + i]))
             add_top(m, f);
         else
-            enter_unique(m, f, f.a ? regex_alt2(&m->g->pool, used, value) : used);
+            enter_unique(m, f, f.a ? regex_alt2(&m->g->pool, used, last) : used);
     }
     return finish_step(m);
 }

@@ -30,6 +30,7 @@ struct machine_state {
     uint32_t *next;    /* [256] once a transition is known: state, or REGEX_INF while not known */
     uint32_t first, n; /* threads[first .. first + n): top frames, sorted */
     bool accepts;
+    bool sealed;    /* some thread waits for machine_unseal */
     uint64_t *mask; /* of the constraint: tokens that may follow; owned */
 };
 
@@ -65,10 +66,13 @@ uint32_t machine_step(struct machine *m, uint32_t state, uint8_t byte);
  * bytes led to (MACHINE_DEAD: none). */
 uint32_t machine_step_token(struct machine *m, uint32_t state, uint32_t token, uint32_t by_text);
 /* Elements of arrays whose elements must differ wait "sealed": nothing may follow until this is
- * called, between two tokens. `element` is the text since the last call (ignored for the first
- * element of an array), whose value the element that begins must not have. Returns `state` itself
- * when nothing in it is sealed. */
-uint32_t machine_unseal(struct machine *m, uint32_t state, const char *element, size_t n);
+ * called. An element that begins then has not the value of the term `last`, that of the element
+ * before it (ignored for the first of an array). */
+uint32_t machine_unseal(struct machine *m, uint32_t state, uint32_t last);
+/* Whether what is sealed are first elements alone. */
+bool machine_sealed_first(const struct machine *m, uint32_t state);
+/* The term of the JSON scalar that the text begins with, for machine_unseal. */
+uint32_t machine_element(struct machine *m, const char *text, size_t n);
 /* Whether some thread is in such an array, so that its text is needed. */
 bool machine_in_unique(const struct machine *m, uint32_t state);
 /* Whether some thread waits for this very token. */

@@ -412,6 +412,11 @@ static oll_status emit_object(struct emitter *e, uint32_t owner, const struct ob
                                   o->min >= GRAMMAR_MAX_COUNT - 1 ? "minProperties"
                                                                   : "maxProperties");
     OLL_TRY(emit_props(e, o, props, &n, &unnamed));
+    for (uint32_t i = 0; i < o->n_rules; i++)
+        if (o->rules[i].key != REGEX_ALL) {
+            unnamed = regex_and2(s->pool, unnamed, schema_no_line_end(s));
+            break;
+        }
     if (!is_closed(s, o))
         split_keys(e, o, 0, unnamed, CONJ_ANY, extras);
     if (extras->too_many)

@@ -532,6 +532,11 @@ static oll_status negate_object(struct schema *s, const struct object_shape *o, 
     return OLL_OK;
 }
 
+uint32_t schema_no_line_end(struct schema *s)
+{
+    return regex_not(s->pool, regex_cat(s->pool, REGEX_ALL, regex_char(s->pool, '\n')));
+}
+
 static oll_status negate_shape(struct schema *s, const struct shape *a, struct shapes *out)
 {
     struct shape piece = shape_any();
@@ -559,6 +564,8 @@ static oll_status negate_shape(struct schema *s, const struct shape *a, struct s
     if ((a->types & TYPE_STRING) && a->string != REGEX_ALL) {
         piece.types = TYPE_STRING;
         piece.string = regex_not(s->pool, a->string);
+        if (!s->pool->nodes[a->string].finite)
+            piece.string = regex_and2(s->pool, piece.string, schema_no_line_end(s));
         if (!regex_is_empty(s->pool, piece.string))
             OLL_TRY(shapes_add(s, out, &piece));
     }

@@ -157,6 +157,9 @@ oll_status shapes_meet(struct schema *s, struct shapes *list,
                        const struct shapes *other) OLL_MUST_USE;
 oll_status shapes_join(struct schema *s, struct shapes *list,
                        const struct shapes *other) OLL_MUST_USE;
+/* Texts that do not end with a line end: to ECMA `$` is the very end, to Python also the place
+ * before a last line end, and what is outside a pattern must be so to both. */
+uint32_t schema_no_line_end(struct schema *s);
 /* Everything but the list. OLL_ERR_UNSUPPORTED (without text) when the list is inexact. */
 oll_status shapes_negate(struct schema *s, const struct shapes *list,
                          struct shapes *out) OLL_MUST_USE;

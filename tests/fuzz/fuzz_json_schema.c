@@ -24,7 +24,8 @@ static void walk(struct machine *m, uint32_t seed)
             return;
         state = machine_step(m, state, (uint8_t)byte);
         if (state != MACHINE_DEAD)
-            state = machine_unseal(m, state, "1", i & 1);
+            state =
+                machine_unseal(m, state, i & 1 ? machine_element(m, "1", 1) : (uint32_t)REGEX_NONE);
         OLL_ASSERT(state != MACHINE_DEAD || m->status != OLL_OK || m->full);
     }
 }
