@@ -276,7 +276,7 @@ class Store:
     """A store folder and the commands that work on it without a server."""
 
     def __init__(self, oll, folder):
-        self.oll, self.home = oll, folder
+        self.oll, self.home, self.killed = oll, folder, False
         self.models = os.path.join(folder, "models")
         os.makedirs(folder, exist_ok=True)
 

@@ -1,0 +1,164 @@
+"""kill -9 and failing calls at every step that changes the disk, in a build with OLL_FAULTS; kill -9 at random moments
+in any build.
+
+    test_crash.py OLL [--random N] [--size BYTES]
+
+After each: no file under a blob's name has wrong bytes, every manifest has its blobs or is the old one whole; then the
+same command succeeds.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import sys
+import time
+
+from harness import CONFIG, MODEL, SEED, Checks, Store, kill, noise, stage
+
+ANNOUNCEMENT = "fault: a call to the disk failed on purpose"
+SYSTEM = "application/vnd.ollama.image.system"
+
+
+class Command:
+    """What is run under faults, on a store that `prepare` has made."""
+
+    def __init__(self, name, prepare, args, done, again=True):
+        self.name, self.prepare, self.args, self.done, self.again = name, prepare, args, done, again
+
+
+def every_step(oll, folder, command, checks):
+    counts = {}
+    for kind in ("kill", "half", "EIO", "ENOSPC"):
+        n, met = 1, True
+        while met:
+            store = Store(oll, os.path.join(folder, "s"))
+            shutil.rmtree(store.home, ignore_errors=True)
+            os.makedirs(store.models)
+            command.prepare(store)
+            code, text = store.run(*command.args, OLL_FAULT_DISK=f"{n}:{kind}")
+            met = ANNOUNCEMENT in text
+            what = f"{command.name}, {kind} at step {n}"
+            expected = (-9,) if met and kind in ("kill", "half") else (0, 1) if met else (0,)
+            checks.that(code in expected, f"{what}: exit code {code}: {text}")
+            checks.that(store.complaint() is None, f"{what}: {store.complaint()}")
+            if code == 1:
+                checks.that(sum(line.startswith("Error: ") for line in text.splitlines()) == 1, f"{what}: {text}")
+            if code == 0:
+                checks.that(command.done(store), f"{what}: success, but not done: {text}")
+            elif command.again or not command.done(store):
+                code, text = store.run(*command.args)
+                checks.that(code == 0 and command.done(store), f"{what}, again: exit code {code}: {text}")
+                checks.that(store.complaint() is None, f"{what}, again: {store.complaint()}")
+            n += met
+        counts[kind] = n - 1
+    print(f"{command.name}: " + ", ".join(f"{v} steps by {k}" for k, v in counts.items()), flush=True)
+
+
+def compound(oll, folder, command, checks, seed):
+    """Crashes during the recovery from a crash."""
+    pick = random.Random(seed)
+    store = Store(oll, os.path.join(folder, "s"))
+    for i in range(20):
+        shutil.rmtree(store.home, ignore_errors=True)
+        os.makedirs(store.models)
+        command.prepare(store)
+        for _ in range(3):
+            store.run(*command.args, OLL_FAULT_DISK=f"{pick.randint(1, 60)}:{pick.choice(('kill', 'half'))}")
+            checks.that(store.complaint() is None, f"{command.name}, crash in a crash {i}: {store.complaint()}")
+        if command.again or not command.done(store):
+            code, text = store.run(*command.args)
+            checks.that(code == 0 and command.done(store) and store.complaint() is None,
+                        f"{command.name}, crash in a crash {i}: {text}")
+
+
+def at_random(oll, folder, registry, proxy, checks, n):
+    """kill -9 of a pull at random moments until it is through."""
+    pick, size = random.Random(SEED), 60_000_000
+    blob = noise(size, 5)
+    registry.put_model("test/big", [(MODEL, blob), (CONFIG, b"{}")])
+    kills = rounds = fetched = 0
+    while kills < n:
+        store = Store(oll, os.path.join(folder, f"random{rounds}"))
+        rounds += 1
+        proxy.begin(lambda e: {"pace": 0.0005} if e.is_blob else None)
+        code = None
+        while code != 0 and kills < n + 20:
+            process = store.start("pull", "--insecure", f"{proxy.name}/test/big")
+            time.sleep(pick.uniform(0.02, 0.6))
+            code = process.poll()
+            if code is None:
+                kill(process)
+                kills += 1
+            else:
+                text = process.communicate()[0]
+                checks.that(code == 0, f"random kill: {text}")
+                if code != 0:
+                    break
+            checks.that(store.complaint() is None, f"random kill: {store.complaint()}")
+        fetched += sum(e.sent for e in proxy.blobs())
+        shutil.rmtree(store.home, ignore_errors=True)
+    print(f"{kills} kills at random moments, {rounds} downloads of {size} bytes, {fetched} bytes sent in all", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("oll")
+    parser.add_argument("--random", type=int, default=8, help="kills at random moments")
+    parser.add_argument("--size", type=int, default=150_000, help="of the blob; each 16 KiB are a step or so")
+    args = parser.parse_args()
+    checks = Checks()
+    with stage() as (folder, registry, proxy):
+        blob, config = noise(args.size), json.dumps({"model_format": "gguf"}).encode()
+        registry.put_model("test/m", [(MODEL, blob), (SYSTEM, b"one"), (CONFIG, config)])
+        registry.put_model("test/old", [(MODEL, blob), (SYSTEM, b"two"), (CONFIG, config)])
+        name = f"{proxy.name}/test/m"
+        proxy.begin()
+        ready = Store(args.oll, os.path.join(folder, "ready"))
+        code, text = ready.run("pull", "--insecure", name)
+        checks.that(code == 0, text)
+        probe = Store(args.oll, os.path.join(folder, "probe"))
+        faults = ANNOUNCEMENT in probe.run("pull", "--insecure", name, OLL_FAULT_DISK="1:EIO")[1]
+
+        def copy_ready(store):
+            shutil.rmtree(store.models)
+            shutil.copytree(ready.models, store.models)
+
+        def has(model):
+            path = os.path.join("manifests", *model.replace(":latest", "").split("/"), "latest")
+            return lambda store: os.path.exists(os.path.join(store.models, path))
+
+        full = has(name)
+
+        def older(store):
+            """The name holds another model, whose blob for the system text is to go."""
+            copy_ready(store)
+            path = os.path.join(store.models, "manifests", proxy.name, "test", "m", "latest")
+            registry_text = registry.call("GET", "/v2/test/old/manifests/latest", headers={
+                "Accept": "application/vnd.docker.distribution.manifest.v2+json"})[1]
+            for layer in json.loads(registry_text)["layers"]:
+                data = registry.call("GET", f"/v2/test/old/blobs/{layer['digest']}")[1]
+                with open(os.path.join(store.models, "blobs", layer["digest"].replace(":", "-")), "wb") as f:
+                    f.write(data)
+            with open(path, "wb") as f:
+                f.write(registry_text)
+
+        commands = [
+            Command("pull", lambda store: None, ("pull", "--insecure", name), full),
+            Command("pull over an older model", older, ("pull", "--insecure", name), full),
+            Command("cp", copy_ready, ("cp", name, "two"), has("registry.ollama.ai/library/two")),
+            Command("rm", copy_ready, ("rm", name), lambda store: not full(store), again=False),
+            Command("push", copy_ready, ("push", "--insecure", name), full),
+        ]
+        if faults:
+            for command in commands:
+                every_step(args.oll, folder, command, checks)
+            compound(args.oll, folder, commands[0], checks, SEED)
+        else:
+            print("no build with OLL_FAULTS: the steps are not tested, random moments alone")
+        at_random(args.oll, folder, registry, proxy, checks, args.random)
+    return checks.end()
+
+
+sys.exit(main())
