@@ -63,8 +63,13 @@ static bool is_true(const struct oll_json *v, bool fallback)
 oll_status convert_read_config(struct convert *c)
 {
     const struct oll_json *root;
-    uint64_t n_embd;
     OLL_TRY(convert_read_json(c, "config.json", &root));
+    return convert_take_config(c, root);
+}
+
+oll_status convert_take_config(struct convert *c, const struct oll_json *root)
+{
+    uint64_t n_embd;
     if (!root || root->type != OLL_JSON_OBJECT)
         return OLL_FAIL(c->err, OLL_ERR_FORMAT, "config.json is missing, or no JSON object");
     OLL_TRY(find_family(c, root));
@@ -215,8 +220,9 @@ static oll_status put_bert(struct convert *c)
     convert_put_u32(c, "bert.pooling_type", type);
     convert_put_f32(c, "bert.attention.layer_norm_epsilon",
                     number_of(c->config, "layer_norm_eps", 1e-12));
+    const double n_types = number_of(c->config, "type_vocab_size", 2.0);
     convert_put_u32(c, "tokenizer.ggml.token_type_count",
-                    (uint64_t)number_of(c->config, "type_vocab_size", 2.0));
+                    n_types >= 1.0 && n_types <= 65536.0 ? (uint64_t)n_types : 2);
     OLL_TRY(convert_read_json(c, "modules.json", &modules));
     bool normalizes = false;
     for (const struct oll_json *m = modules && modules->type == OLL_JSON_ARRAY ? modules->first

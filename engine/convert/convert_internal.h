@@ -103,6 +103,8 @@ struct convert_tensor *convert_new_tensor(struct convert *c);
 
 /* Architecture and sizes that the names need. */
 oll_status convert_read_config(struct convert *c) OLL_MUST_USE;
+/* The same of a tree, NULL: there is no config.json. */
+oll_status convert_take_config(struct convert *c, const struct oll_json *root) OLL_MUST_USE;
 /* Hyper-parameters, after the tensors are known. */
 oll_status convert_put_config(struct convert *c) OLL_MUST_USE;
 

@@ -1,6 +1,6 @@
-/* What a conversion parses. The first byte says what: a safetensors file, a tokenizer.model, or the
- * pre-tokenizer of a tokenizer.json. Whatever is
- * accepted lies within the file. */
+/* What a conversion parses. The first byte says what: a safetensors file, a tokenizer.model, the
+ * pre-tokenizer of a tokenizer.json, a config.json. Whatever is accepted lies within its file and
+ * its limits. */
 #include "engine/convert/convert_internal.h"
 
 #include "engine/base/mem.h"
@@ -45,6 +45,17 @@ static void use_steps(struct convert *c, const uint8_t *data, size_t n)
         OLL_ASSERT(name != NULL);
 }
 
+static void use_config(struct convert *c, const uint8_t *data, size_t n)
+{
+    struct oll_json *root;
+    if (oll_json_parse(&c->arena, (const char *)data, n, NULL, &root, NULL) != OLL_OK ||
+        convert_take_config(c, root) != OLL_OK)
+        return;
+    OLL_ASSERT(c->arch && c->n_head > 0 && c->n_head_kv > 0 && c->head_dim > 0);
+    if (convert_put_config(c) == OLL_OK)
+        OLL_ASSERT(c->n_kvs > 5 && c->n_kvs <= CONVERT_KEYS_MAX);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
 {
     struct oll_error err = {0};
@@ -55,12 +66,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes)
         return 0;
     c->err = &err;
     oll_arena_init(&c->arena, 64 << 20);
-    if (data[0] % 3 == 0)
-        use_file(data + 1, n_bytes - 1);
-    else if (data[0] % 3 == 1)
-        use_pieces(c, data + 1, n_bytes - 1);
-    else
-        use_steps(c, data + 1, n_bytes - 1);
+    switch (data[0] % 4) {
+    case 0: use_file(data + 1, n_bytes - 1); break;
+    case 1: use_pieces(c, data + 1, n_bytes - 1); break;
+    case 2: use_steps(c, data + 1, n_bytes - 1); break;
+    default: use_config(c, data + 1, n_bytes - 1); break;
+    }
+    oll_free(c->tensors);
     oll_arena_free(&c->arena);
     oll_free(c);
     return 0;
