@@ -1,0 +1,188 @@
+/* Formats and grammars through the engine: models of random weights write what they must. */
+#include "engine/oll.h"
+
+#include "engine/base/json.h"
+#include "tests/testing.h"
+
+#include <string.h>
+
+static struct oll_engine *open_engine(const char *file, uint32_t n_slots)
+{
+    struct oll_engine *engine = NULL;
+    struct oll_error err = {0};
+    const char *path = testing_shared("data/golden/%s", file);
+    if (!path[0]) {
+        testing_skip("shared/data/golden is absent");
+        return NULL;
+    }
+    struct oll_engine_params params = {
+        .model_path = path, .devices = "ref", .n_ctx = 256, .n_slots = n_slots};
+    CHECK_MSG(oll_engine_open(&params, &engine, &err) == OLL_OK, "%s", err.text);
+    return engine;
+}
+
+static struct oll_request request(const char *format, const char *grammar, int64_t seed)
+{
+    struct oll_request r = {.kind = OLL_REQUEST_PROMPT,
+                            .prompt = "the",
+                            .raw = true,
+                            .format_json = format,
+                            .grammar = grammar,
+                            .options = oll_options_default()};
+    r.options.num_predict = 150;
+    r.options.seed = seed;
+    r.options.temperature = 2;
+    return r;
+}
+
+/* Appends the reply's text; returns its last event, which holds no memory any more. */
+static struct oll_event take(struct oll_engine *engine, uint64_t id, struct oll_strbuf *text,
+                             uint32_t *n_logprobs)
+{
+    struct oll_event event, last = {.kind = OLL_EVENT_ERROR};
+    while (oll_engine_next(engine, id, 60000, &event) == OLL_OK) {
+        if (event.kind == OLL_EVENT_TEXT)
+            oll_strbuf_add(text, event.text, event.n_text);
+        if (event.kind == OLL_EVENT_ERROR)
+            CHECK_MSG(false, "%s", event.text);
+        *n_logprobs += event.n_logprobs;
+        last = event;
+        oll_event_free(&event);
+    }
+    oll_engine_release(engine, id);
+    return last;
+}
+
+static struct oll_event run(struct oll_engine *engine, const struct oll_request *r,
+                            struct oll_strbuf *text)
+{
+    struct oll_error err = {0};
+    uint64_t id;
+    uint32_t n_logprobs = 0;
+    struct oll_event last = {.kind = OLL_EVENT_ERROR};
+    oll_strbuf_clear(text);
+    oll_status status = oll_engine_submit(engine, r, &id, &err);
+    CHECK_MSG(status == OLL_OK, "%s", err.text);
+    if (status == OLL_OK)
+        last = take(engine, id, text, &n_logprobs);
+    if (r->logprobs)
+        CHECK(n_logprobs > 0);
+    return last;
+}
+
+static void check_object(const char *text, size_t n)
+{
+    struct oll_arena arena;
+    struct oll_json *v = NULL;
+    struct oll_error err = {0};
+    oll_arena_init(&arena, 1 << 20);
+    oll_status status = oll_json_parse(&arena, text, n, NULL, &v, &err);
+    CHECK_MSG(status == OLL_OK, "%s: %s", text, err.text);
+    const struct oll_json *age = oll_json_get(v, "age"), *kind = oll_json_get(v, "kind");
+    CHECK_MSG(age && age->is_int && age->i >= 0 && age->i <= 120, "%s", text);
+    CHECK_MSG(kind && kind->type == OLL_JSON_STRING &&
+                  (strcmp(kind->str, "red fox") == 0 || strcmp(kind->str, "red deer") == 0),
+              "%s", text);
+    oll_arena_free(&arena);
+}
+
+static const char schema[] =
+    "{\"type\":\"object\",\"properties\":{\"age\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":"
+    "120},"
+    "\"kind\":{\"enum\":[\"red fox\",\"red deer\"]}},\"required\":[\"age\",\"kind\"]}";
+
+TEST(a_schema_is_kept_whatever_the_model_says)
+{
+    struct oll_engine *engine = open_engine("llama.gguf", 1);
+    struct oll_strbuf text;
+    if (!engine)
+        return;
+    oll_strbuf_init(&text, 1 << 20);
+    for (int64_t seed = 1; seed <= 12; seed++) {
+        struct oll_request r = request(schema, NULL, seed);
+        r.logprobs = seed % 3 == 0; /* then nothing is forced in one pass */
+        struct oll_event last = run(engine, &r, &text);
+        CHECK(last.kind == OLL_EVENT_DONE && last.done_reason == OLL_DONE_STOP);
+        check_object(text.data, text.len);
+    }
+    oll_strbuf_free(&text);
+    oll_engine_close(engine);
+}
+
+TEST(a_grammar_is_kept_and_its_fixed_text_comes_in_one_pass)
+{
+    struct oll_engine *engine = open_engine("llama.gguf", 1);
+    struct oll_strbuf text;
+    if (!engine)
+        return;
+    oll_strbuf_init(&text, 1 << 20);
+    struct oll_request r =
+        request(NULL, "root ::= [ab] \" and the rest of it is always the same \" [0-9]", 5);
+    struct oll_event last = run(engine, &r, &text);
+    CHECK(last.kind == OLL_EVENT_DONE && last.done_reason == OLL_DONE_STOP);
+    CHECK_MSG(text.len > 2 && (text.data[0] == 'a' || text.data[0] == 'b') &&
+                  strncmp(text.data + 1, " and the rest of it is always the same ", 39) == 0,
+              "%s", text.data);
+    /* The limit cuts forced text too. */
+    r.options.num_predict = 4;
+    last = run(engine, &r, &text);
+    CHECK(last.done_reason == OLL_DONE_LENGTH && last.n_reply == 4);
+    oll_strbuf_free(&text);
+    oll_engine_close(engine);
+}
+
+TEST(constrained_and_free_replies_side_by_side)
+{
+    struct oll_engine *engine = open_engine("llama.gguf", 3);
+    struct oll_strbuf texts[3];
+    struct oll_error err = {0};
+    uint64_t ids[3];
+    uint32_t n_logprobs = 0;
+    if (!engine)
+        return;
+    for (int i = 0; i < 3; i++) {
+        struct oll_request r = request(i == 1 ? NULL : schema, NULL, i);
+        r.options.ignore_eog = i == 1;
+        r.options.num_predict = i == 1 ? 40 : 150;
+        oll_strbuf_init(&texts[i], 1 << 20);
+        CHECK_OK(oll_engine_submit(engine, &r, &ids[i], &err));
+    }
+    for (int i = 0; i < 3; i++)
+        take(engine, ids[i], &texts[i], &n_logprobs);
+    check_object(texts[0].data, texts[0].len);
+    check_object(texts[2].data, texts[2].len);
+    for (int i = 0; i < 3; i++)
+        oll_strbuf_free(&texts[i]);
+    oll_engine_close(engine);
+}
+
+TEST(bad_formats_are_refused_at_once)
+{
+    static const struct {
+        const char *format, *grammar, *text;
+        oll_status status;
+    } cases[] = {
+        {"{\"type\":\"strin\"}", NULL, "Unrecognized schema", OLL_ERR_ARG},
+        {"{\"properties\":{\"a\":{\"pattern\":\"(\"}}}", NULL, "#/properties/a/pattern",
+         OLL_ERR_ARG},
+        {"{\"unevaluatedProperties\":false,\"$ref\":\"#/x\",\"x\":{}}", NULL,
+         "\"unevaluatedProperties\" at #", OLL_ERR_UNSUPPORTED},
+        {"false", NULL, "no document", OLL_ERR_UNSUPPORTED},
+        {NULL, "root ::= x", "undefined rule", OLL_ERR_ARG},
+        {"\"json\"", "root ::= \"x\"", "together", OLL_ERR_ARG},
+    };
+    struct oll_engine *engine = open_engine("llama.gguf", 1);
+    if (!engine)
+        return;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct oll_error err = {0};
+        uint64_t id;
+        struct oll_request r = request(cases[i].format, cases[i].grammar, 1);
+        oll_status status = oll_engine_submit(engine, &r, &id, &err);
+        CHECK_MSG(status == cases[i].status && strstr(err.text, cases[i].text), "case %zu: %d, %s",
+                  i, status, err.text);
+    }
+    oll_engine_close(engine);
+}
+
+int main(int argc, char **argv) { return testing_main(argc, argv); }
