@@ -19,8 +19,8 @@ bool oll_import_is_gguf(const char *path)
     return is_gguf;
 }
 
-oll_status import_open(const char *const *paths, uint32_t n_parts, struct oll_gguf **out,
-                       struct oll_error *err)
+oll_status gguf_import_open(const char *const *paths, uint32_t n_parts, struct oll_gguf **out,
+                            struct oll_error *err)
 {
     struct oll_error detail = {0};
     for (uint32_t i = 0; i < n_parts; i++)
@@ -75,7 +75,7 @@ oll_status oll_import_kind(const char *const *paths, uint32_t n_parts, const cha
                            struct oll_error *err)
 {
     struct oll_gguf *gguf = NULL;
-    OLL_TRY(import_open(paths, n_parts, &gguf, err));
+    OLL_TRY(gguf_import_open(paths, n_parts, &gguf, err));
     *kind = kind_of(gguf);
     oll_gguf_close(gguf);
     return OLL_OK;

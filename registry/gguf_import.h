@@ -21,7 +21,7 @@ oll_status oll_import_kind(const char *const *paths, uint32_t n_parts, const cha
 bool oll_import_split_name(const char *name, size_t *n_prefix, uint32_t *no, uint32_t *count);
 
 /* Opens files of the store for reading; errors name no path (R9). Internal. */
-oll_status import_open(const char *const *paths, uint32_t n_parts, struct oll_gguf **out,
-                       struct oll_error *err) OLL_MUST_USE;
+oll_status gguf_import_open(const char *const *paths, uint32_t n_parts, struct oll_gguf **out,
+                            struct oll_error *err) OLL_MUST_USE;
 
 #endif

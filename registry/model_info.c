@@ -168,7 +168,7 @@ oll_status oll_model_info_write(const char *path, const struct oll_model_info_op
 {
     struct oll_gguf *gguf = NULL;
     struct oll_gguf_str s;
-    OLL_TRY(import_open(&path, 1, &gguf, err));
+    OLL_TRY(gguf_import_open(&path, 1, &gguf, err));
     oll_status status = info ? write_info(gguf, options, info, err) : OLL_OK;
     if (tensors)
         write_tensors(gguf, tensors);

@@ -2,9 +2,9 @@
 
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
-#include "registry/blob_link.h"
 #include "engine/chat/capabilities.h"
 #include "engine/chat/style.h"
+#include "registry/blob_link.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -18,7 +18,8 @@ void models_free(struct models *models); /* NULL is accepted */
 oll_status models_add_file(struct models *models, const char *name, const char *path,
                            struct oll_error *err) OLL_MUST_USE;
 
-/* For those who write models: the store, NULL when there is none, and what is known of its files. */
+/* For those who write models: the store, NULL when there is none, and what is known of its files.
+ */
 const struct oll_store *models_store(const struct models *models);
 struct oll_model_facts_cache *models_facts(const struct models *models);
 
