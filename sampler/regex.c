@@ -391,6 +391,8 @@ static uint32_t make_list(struct regex_pool *pool, enum regex_kind kind, const u
     if (pool->status != OLL_OK)
         return REGEX_NONE;
     uint32_t at = pool->n_kids, k = flatten(pool, kind, ids, n);
+    if (pool->status != OLL_OK)
+        return REGEX_NONE;
     k = merge_kids(pool, kind, at, k);
     uint32_t *kids = pool->kids + at;
     if (k == 0)
