@@ -15,6 +15,12 @@ static int compare_strings(const struct go_value *a, const struct go_value *b)
     return order ? order : (a->n > b->n) - (a->n < b->n);
 }
 
+static bool refuse_types(struct go_call *call, const struct go_value *a, const struct go_value *b)
+{
+    return go_call_fail(call, "incompatible types for comparison: %s and %s", go_type_name(a),
+                        go_type_name(b));
+}
+
 static bool same_basic(struct go_call *call, const struct go_value *a, const struct go_value *b)
 {
     switch (a->kind) {
@@ -25,14 +31,16 @@ static bool same_basic(struct go_call *call, const struct go_value *a, const str
     }
 }
 
-/* Records are the same when they are the same record; lists and maps compare with nothing only. */
+/* Messages are the same when they are the same message; lists, maps and the other records compare
+ * with nothing only. */
 static bool same_other(struct go_call *call, const struct go_value *a, const struct go_value *b,
                        bool *equal)
 {
     const bool a_nil = go_is_nil(a) || a->is_nil, b_nil = go_is_nil(b) || b->is_nil;
-    if (!go_is_record(a) && !go_is_record(b) && !go_is_nil(a) && !go_is_nil(b))
+    const bool messages = a->kind == GO_RECORD_MESSAGE && b->kind == GO_RECORD_MESSAGE;
+    if (!messages && !go_is_nil(a) && !go_is_nil(b))
         return go_call_fail(call, "non-comparable types %s, %s", go_type_name(a), go_type_name(b));
-    *equal = a_nil || b_nil ? a_nil == b_nil : a->kind == b->kind && a->p == b->p;
+    *equal = a_nil || b_nil ? a_nil == b_nil : a->p == b->p;
     return true;
 }
 
@@ -49,8 +57,7 @@ bool go_compare_eq(struct go_call *call, const struct go_value *args, uint32_t n
             out->is_true = same_basic(call, a, b);
         } else if (is_basic(a) || is_basic(b)) {
             if (!go_is_nil(a) && !go_is_nil(b))
-                return go_call_fail(call, "incompatible types for comparison: %s and %s",
-                                    go_type_name(a), go_type_name(b));
+                return refuse_types(call, a, b);
         } else if (!same_other(call, a, b, &out->is_true)) {
             return false;
         }
@@ -75,7 +82,7 @@ bool go_compare_lt(struct go_call *call, const struct go_value *args, uint32_t n
     if (!is_basic(a) || !is_basic(b))
         return go_call_fail(call, "invalid type for comparison");
     if (a->kind != b->kind)
-        return go_call_fail(call, "incompatible types for comparison");
+        return refuse_types(call, a, b);
     if (a->kind == GO_BOOL)
         return go_call_fail(call, "invalid type for comparison");
     if (a->kind == GO_INT) {

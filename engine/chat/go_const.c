@@ -110,26 +110,31 @@ bool go_unquote(struct oll_arena *arena, struct go_str quoted, struct go_str *ou
     return true;
 }
 
-bool go_unquote_rune(struct go_str quoted, uint32_t *out)
+bool go_unquote_rune(struct go_str quoted, uint32_t *out, bool *malformed)
 {
     struct go_str in = {quoted.s + 1, quoted.n - 2};
     bool is_byte;
-    if (in.n == 0)
-        return false;
-    if (in.s[0] == '\\') {
+    *malformed = false;
+    if (in.n && in.s[0] == '\\') {
         in.s++;
         in.n--;
-        return read_escape(&in, '\'', out, &is_byte) && in.n == 0;
+        if (!read_escape(&in, '\'', out, &is_byte))
+            return false;
+    } else {
+        const int n = oll_utf8_decode(in.s, in.n, out);
+        if (n == 0)
+            return false;
+        in.n -= (size_t)n;
     }
-    const int n = oll_utf8_decode(in.s, in.n, out);
-    return n > 0 && (size_t)n == in.n;
+    *malformed = in.n > 0;
+    return in.n == 0;
 }
 
 /* ---- writing ---- */
 
 /* Characters that Go writes as escapes although they are valid: controls, blanks other than the
  * ASCII one, format characters, private use. */
-static bool is_printable(uint32_t c)
+bool go_is_printable(uint32_t c)
 {
     static const struct {
         uint32_t first, last;
@@ -150,7 +155,7 @@ static void quote_char(struct oll_strbuf *out, const char *s, int len, uint32_t 
     const char *e = cp && cp < 0x80 ? strchr(escaped, (int)cp) : NULL;
     if (e)
         oll_strbuf_printf(out, "\\%c", letters[e - escaped]);
-    else if (is_printable(cp))
+    else if (go_is_printable(cp))
         oll_strbuf_add(out, s, (size_t)len);
     else if (cp < 0x80)
         oll_strbuf_printf(out, "\\x%02x", (unsigned)cp);

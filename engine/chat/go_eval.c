@@ -177,7 +177,7 @@ static oll_status check_string(struct go_run *run, const struct go_node *node,
         return go_run_fail(run, "expected string; found %.*s", (int)node->text.n, node->text.s);
     if (node && node->type == GO_NODE_NIL)
         return go_run_fail(run, "cannot assign nil to string");
-    if (go_is_nil(v))
+    if (v->kind == GO_MISSING)
         return go_run_fail(run, "invalid value; expected string");
     return go_run_fail(run, "wrong type for value; expected string; got %s", go_type_name(v));
 }

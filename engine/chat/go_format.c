@@ -51,7 +51,7 @@ static void pad(struct oll_strbuf *out, const struct spec *spec, const char *s, 
     const size_t width = spec->width > 0 ? (size_t)spec->width : 0;
     const size_t fill = width > runes ? width - runes : 0;
     if (!spec->minus)
-        repeat(out, ' ', fill);
+        repeat(out, spec->zero ? '0' : ' ', fill);
     oll_strbuf_add(out, s, n);
     if (spec->minus)
         repeat(out, ' ', fill);
@@ -80,13 +80,29 @@ static void pad_number(struct oll_strbuf *out, const struct spec *spec, bool neg
 
 static void format_value(struct oll_strbuf *out, const struct spec *spec, const struct go_value *v);
 
+/* The value as %v prints it with the flags of the verb that does not fit. */
 static void bad_verb(struct oll_strbuf *out, const struct spec *spec, const struct go_value *v)
 {
+    struct spec plain = *spec;
+    plain.verb = 'v';
     oll_strbuf_printf(out, "%%!%c(", spec->verb);
-    if (!go_is_nil(v))
-        oll_strbuf_printf(out, "%s=", go_type_name(v));
-    go_print(out, v, true);
+    if (go_is_nil(v)) {
+        oll_strbuf_adds(out, "<nil>)");
+        return;
+    }
+    oll_strbuf_printf(out, "%s=", go_type_name(v));
+    format_value(out, &plain, v);
     oll_strbuf_addc(out, ')');
+}
+
+/* Nothing inside a list or map is "<nil>" whatever the verb. */
+static void format_element(struct oll_strbuf *out, const struct spec *spec,
+                           const struct go_value *v)
+{
+    if (go_is_nil(v))
+        oll_strbuf_adds(out, "<nil>");
+    else
+        format_value(out, spec, v);
 }
 
 static void format_hex(struct oll_strbuf *out, const struct spec *spec, const char *s, size_t n)
@@ -146,6 +162,10 @@ static void format_integer(struct oll_strbuf *out, const struct spec *spec, uint
 {
     char digits[80], *end = digits + sizeof digits, *p = end;
     const char *set = spec->verb == 'X' ? "0123456789ABCDEF" : "0123456789abcdef";
+    if (magnitude == 0 && spec->precision == 0) {
+        repeat(out, ' ', spec->width > 0 ? (size_t)spec->width : 0);
+        return;
+    }
     do {
         *--p = set[magnitude % base];
         magnitude /= base;
@@ -153,13 +173,55 @@ static void format_integer(struct oll_strbuf *out, const struct spec *spec, uint
     const int least = spec->precision > 64 ? 64 : spec->precision;
     while (end - p < least)
         *--p = '0';
+    if (spec->verb == 'O')
+        *--p = 'o';
     if (base == 8 && (spec->sharp || spec->verb == 'O'))
         *--p = '0';
-    if (base == 16 && spec->sharp) {
+    if (base != 8 && base != 10 && spec->sharp) {
         *--p = spec->verb;
         *--p = '0';
     }
-    pad_number(out, spec, negative, p, (size_t)(end - p));
+    /* With a precision the width is filled with blanks. */
+    struct spec padding = *spec;
+    padding.zero = spec->zero && spec->precision == NO_NUMBER;
+    pad_number(out, &padding, negative, p, (size_t)(end - p));
+}
+
+/* The character between single quotes. */
+static void quote_character(struct oll_strbuf *out, const char *utf8, size_t n)
+{
+    struct oll_strbuf quoted;
+    oll_strbuf_init(&quoted, 64);
+    go_quote(&quoted, (struct go_str){utf8, n});
+    oll_strbuf_addc(out, '\'');
+    if (utf8[0] == '"' || utf8[0] == '\'')
+        oll_strbuf_printf(out, utf8[0] == '"' ? "%c" : "\\%c", utf8[0]);
+    else
+        oll_strbuf_add(out, quoted.data + 1, quoted.len - 2);
+    oll_strbuf_addc(out, '\'');
+    oll_strbuf_free(&quoted);
+}
+
+static bool format_character(struct oll_strbuf *out, const struct spec *spec, int64_t v)
+{
+    struct oll_strbuf text;
+    char utf8[4];
+    const bool valid = v >= 0 && v <= 0x10FFFF && !(v >= 0xD800 && v <= 0xDFFF);
+    const size_t n = (size_t)oll_utf8_encode(valid ? (uint32_t)v : 0xFFFD, utf8);
+    if (!strchr("cqU", spec->verb))
+        return false;
+    oll_strbuf_init(&text, 64);
+    if (spec->verb == 'c')
+        oll_strbuf_add(&text, utf8, n);
+    else if (spec->verb == 'q')
+        quote_character(&text, utf8, n);
+    else
+        oll_strbuf_printf(&text, "U+%04llX", (unsigned long long)v);
+    struct spec padding = *spec;
+    padding.zero = spec->zero && spec->verb == 'c';
+    pad(out, &padding, text.data, text.len);
+    oll_strbuf_free(&text);
+    return true;
 }
 
 static bool format_int(struct oll_strbuf *out, const struct spec *spec, int64_t v)
@@ -174,21 +236,7 @@ static bool format_int(struct oll_strbuf *out, const struct spec *spec, int64_t 
             format_integer(out, spec, magnitude, v < 0, bases[i].base);
             return true;
         }
-    char utf8[8] = {0}, code[24];
-    const bool valid = v >= 0 && v <= 0x10FFFF && !(v >= 0xD800 && v <= 0xDFFF);
-    const int n = oll_utf8_encode(valid ? (uint32_t)v : 0xFFFD, utf8);
-    if (spec->verb == 'c') {
-        pad(out, spec, utf8, (size_t)n);
-    } else if (spec->verb == 'q') {
-        snprintf(code, sizeof code, v == '\'' || v == '\\' ? "'\\%s'" : "'%s'", utf8);
-        pad(out, spec, code, strlen(code));
-    } else if (spec->verb == 'U') {
-        snprintf(code, sizeof code, "U+%04llX", (unsigned long long)magnitude);
-        pad(out, spec, code, strlen(code));
-    } else {
-        return false;
-    }
-    return true;
+    return format_character(out, spec, v);
 }
 
 static void float_text(struct oll_strbuf *text, const struct spec *spec, double v)
@@ -197,6 +245,9 @@ static void float_text(struct oll_strbuf *text, const struct spec *spec, double 
     const bool general = verb == 'g' || verb == 'G';
     if (!isfinite(v) || (general && spec->precision == NO_NUMBER)) {
         go_print_float(text, v);
+        char *e = verb == 'G' ? strchr(text->data, 'e') : NULL;
+        if (e)
+            *e = 'E';
         return;
     }
     char fmt[] = "%.*g";
@@ -229,7 +280,7 @@ static void format_list(struct oll_strbuf *out, const struct spec *spec, const s
     oll_strbuf_addc(out, '[');
     while (out->status == OLL_OK && go_iterator_next(&it, &element)) {
         oll_strbuf_adds(out, it.i > 1 ? " " : "");
-        format_value(out, spec, &element);
+        format_element(out, spec, &element);
     }
     oll_strbuf_addc(out, ']');
 }
@@ -243,21 +294,29 @@ static void format_map(struct oll_strbuf *out, const struct spec *spec, const st
         oll_strbuf_adds(out, i ? " " : "");
         format_value(out, spec, &key);
         oll_strbuf_addc(out, ':');
-        format_value(out, spec, &value);
+        format_element(out, spec, &value);
     }
     oll_strbuf_addc(out, ']');
 }
 
-/* Kinds that Ollama gives a text of their own are formatted as that text. */
-static bool format_as_text(struct oll_strbuf *out, const struct spec *spec,
+/* Kinds that Ollama gives a text of their own are formatted as that text where the verb takes a
+ * text. */
+static bool format_special(struct oll_strbuf *out, const struct spec *spec,
                            const struct go_value *v)
 {
     struct oll_strbuf text;
+    if (!strchr("vsqxX", spec->verb)) {
+        if (go_is_list(v))
+            format_list(out, spec, v);
+        else if (go_is_map(v))
+            format_map(out, spec, v);
+        return !go_is_record(v);
+    }
     oll_strbuf_init(&text, out->max_bytes);
     go_print(&text, v, true);
-    const bool fits = format_string(out, spec, text.data, text.len);
+    format_string(out, spec, text.data, text.len);
     oll_strbuf_free(&text);
-    return fits;
+    return true;
 }
 
 static bool format_known(struct oll_strbuf *out, const struct spec *spec, const struct go_value *v)
@@ -279,14 +338,15 @@ static bool format_known(struct oll_strbuf *out, const struct spec *spec, const 
     case GO_LIST_IMAGES: format_list(out, spec, v); return true;
     case GO_MAP_ANY:
     case GO_MAP_ROOT: format_map(out, spec, v); return true;
-    default: return format_as_text(out, spec, v);
+    default: return format_special(out, spec, v);
     }
 }
 
 static void format_value(struct oll_strbuf *out, const struct spec *spec, const struct go_value *v)
 {
     if (spec->verb == 'T') {
-        pad(out, spec, go_type_name(v), strlen(go_type_name(v)));
+        const char *name = go_is_nil(v) ? "<nil>" : go_type_name(v);
+        pad(out, spec, name, cut(spec, name, strlen(name)));
         return;
     }
     if (go_is_nil(v) && spec->verb == 'v') {
@@ -415,6 +475,8 @@ static void format_one(struct formatter *f)
     const size_t len = decoded > 0 ? (size_t)decoded : 1;
     f->at += len;
     spec.verb = len == 1 ? verb[0] : '?';
+    /* With %v a plus asks for names of fields, not for a sign. */
+    spec.plus = spec.plus && spec.verb != 'v';
     if (spec.verb == '%') {
         oll_strbuf_addc(f->out, '%');
     } else if (f->bad_index || f->arg >= f->n_args) {

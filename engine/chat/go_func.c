@@ -45,7 +45,9 @@ static bool run_len(struct go_call *call, const struct go_value *args, uint32_t 
 {
     const struct go_value *v = &args[0];
     (void)n_args;
-    if (go_is_nil(v))
+    if (v->kind == GO_NULL)
+        return go_call_fail(call, "len of nil pointer");
+    if (v->kind == GO_MISSING)
         return go_call_fail(call, "reflect: call of reflect.Value.Type on zero Value");
     if (v->kind != GO_STRING && !go_is_list(v) && !go_is_map(v))
         return go_call_fail(call, "len of type %s", go_type_name(v));
@@ -57,7 +59,7 @@ static bool run_len(struct go_call *call, const struct go_value *args, uint32_t 
 static bool read_index(struct go_call *call, const struct go_value *index, size_t limit,
                        size_t *out)
 {
-    if (go_is_nil(index))
+    if (index->kind == GO_MISSING)
         return go_call_fail(call, "cannot index slice/array with nil");
     if (index->kind != GO_INT)
         return go_call_fail(call, "cannot index slice/array with type %s", go_type_name(index));
@@ -90,10 +92,13 @@ static bool index_one(struct go_call *call, const struct go_value *item,
         return index_map(call, item, index, out);
     if (item->kind != GO_STRING && !go_is_list(item))
         return go_call_fail(call, "can't index item of type %s", go_type_name(item));
+    if (go_is_nil(index))
+        return go_call_fail(call, "cannot index slice/array with nil");
     if (!read_index(call, index, item->n, &i))
         return false;
     if (i == item->n)
-        return go_call_fail(call, "index out of range: %zu", i);
+        return go_call_fail(call, "reflect: %s index out of range",
+                            item->kind == GO_STRING ? "string" : "slice");
     if (item->kind == GO_STRING) {
         *out = go_int((unsigned char)item->s[i]);
         return true;
@@ -250,14 +255,18 @@ static void escape_url(struct oll_strbuf *out, const char *s, size_t n)
 
 static void escape_js(struct oll_strbuf *out, const char *s, size_t n)
 {
-    for (size_t i = 0; i < n; i++) {
-        const unsigned char c = (unsigned char)s[i];
-        if (c < 0x20 || (c && strchr("<>&=", c)))
-            oll_strbuf_printf(out, "\\u%04X", c);
+    for (size_t i = 0; i < n;) {
+        uint32_t cp;
+        const int decoded = oll_utf8_decode(s + i, n - i, &cp);
+        const size_t len = decoded > 0 ? (size_t)decoded : 1;
+        const char c = len == 1 ? s[i] : '?';
+        if (decoded > 0 && (!go_is_printable(cp) || (c && strchr("<>&=", c))))
+            oll_strbuf_printf(out, "\\u%04X", (unsigned)cp);
         else if (strchr("\\'\"", c))
             oll_strbuf_printf(out, "\\%c", c);
         else
-            oll_strbuf_addc(out, (char)c);
+            oll_strbuf_add(out, s + i, len);
+        i += len;
     }
 }
 

@@ -83,9 +83,12 @@ struct go_lexer {
 void go_lexer_init(struct go_lexer *lx, struct oll_arena *arena, const char *text, size_t n);
 struct go_token go_lexer_next(struct go_lexer *lx);
 
-/* Text of a quoted or raw string or the code point of a character constant; false: bad escapes. */
+/* Text of a quoted or raw string or the code point of a character constant; false: bad escapes, or
+ * *malformed: more than one character. */
 bool go_unquote(struct oll_arena *arena, struct go_str quoted, struct go_str *out);
-bool go_unquote_rune(struct go_str quoted, uint32_t *out);
+bool go_unquote_rune(struct go_str quoted, uint32_t *out, bool *malformed);
+/* Whether Go writes a character into quoted strings as it is. */
+bool go_is_printable(uint32_t cp);
 
 /* ---- nodes ---- */
 

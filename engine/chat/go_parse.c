@@ -75,6 +75,16 @@ static struct go_token peek_solid(struct parser *p)
     return t;
 }
 
+/* Bytes of the first `most` characters. */
+static size_t first_runes(struct go_str s, size_t most)
+{
+    size_t at = 0;
+    for (; at < s.n; at++)
+        if (((unsigned char)s.s[at] & 0xC0) != 0x80 && most-- == 0)
+            break;
+    return at;
+}
+
 /* The token as error texts show it. */
 static void print_token(struct oll_strbuf *out, struct go_token t)
 {
@@ -85,9 +95,8 @@ static void print_token(struct oll_strbuf *out, struct go_token t)
     } else if (t.type > GO_TOKEN_KEYWORD) {
         oll_strbuf_printf(out, "<%.*s>", (int)t.val.n, t.val.s);
     } else {
-        const bool cut = t.val.n > 10;
-        go_quote(out, (struct go_str){t.val.s, cut ? 10 : t.val.n});
-        oll_strbuf_adds(out, cut ? "..." : "");
+        go_quote(out, (struct go_str){t.val.s, first_runes(t.val, 10)});
+        oll_strbuf_adds(out, t.val.n > 10 ? "..." : "");
     }
 }
 
@@ -281,8 +290,10 @@ static oll_status parse_number(struct parser *p, struct go_token t, struct go_no
     (*out)->text = t.val;
     if (t.type == GO_TOKEN_RUNE) {
         uint32_t cp;
-        if (!go_unquote_rune(t.val, &cp))
-            return fail(p, "malformed character constant: %.*s", (int)t.val.n, t.val.s);
+        bool malformed;
+        if (!go_unquote_rune(t.val, &cp, &malformed))
+            return malformed ? fail(p, "malformed character constant: %.*s", (int)t.val.n, t.val.s)
+                             : fail(p, "invalid syntax");
         (*out)->i = cp;
         return OLL_OK;
     }
@@ -622,8 +633,9 @@ static oll_status add_define(struct parser *p, struct go_str name, struct go_nod
 }
 
 /* The body of a define or block: variables and ranges around it are not visible inside. */
-static oll_status parse_body(struct parser *p, struct go_str name, const char *context)
+static oll_status parse_body(struct parser *p, struct go_str name, bool is_block)
 {
+    const uint32_t line = p->line;
     struct go_node *root = NULL, *end = NULL;
     const uint32_t n_vars = p->n_vars, first_var = p->first_var, range_depth = p->range_depth;
     const uint32_t action_line = p->action_line;
@@ -633,8 +645,11 @@ static oll_status parse_body(struct parser *p, struct go_str name, const char *c
     p->action_line = 0;
     OLL_TRY(declare(p, (struct go_str){"$", 1}));
     OLL_TRY(parse_list(p, &root, &end));
-    if (end->type != GO_NODE_END)
-        return fail(p, "unexpected {{else}} in %s", context);
+    if (end->type != GO_NODE_END) {
+        /* Go reports this fault of a block where the block began. */
+        p->line = is_block ? line : p->line;
+        return fail(p, "unexpected {{else}} in %s", is_block ? "block clause" : "define clause");
+    }
     OLL_TRY(add_define(p, name, root));
     p->action_line = action_line;
     p->range_depth = range_depth;
@@ -650,7 +665,7 @@ static oll_status parse_define(struct parser *p)
     struct go_str name;
     OLL_TRY(parse_name(p, t, "define clause", &name));
     OLL_TRY(expect_close(p, "define clause"));
-    return parse_body(p, name, "define clause");
+    return parse_body(p, name, false);
 }
 
 static oll_status parse_block(struct parser *p, struct go_node **out)
@@ -660,7 +675,7 @@ static oll_status parse_block(struct parser *p, struct go_node **out)
     struct go_node *pipe = NULL;
     OLL_TRY(parse_name(p, t, "block clause", &name));
     OLL_TRY(parse_pipeline(p, "block clause", GO_TOKEN_CLOSE, &pipe));
-    OLL_TRY(parse_body(p, name, "block clause"));
+    OLL_TRY(parse_body(p, name, true));
     OLL_TRY(new_node(p, GO_NODE_TEMPLATE, t.pos, out));
     (*out)->text = t.val;
     (*out)->value = name;

@@ -1,6 +1,7 @@
 /* Text of values: as actions print them, and as JSON. */
 #include "engine/chat/go_value.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,10 +9,11 @@
 
 /* ---- text ---- */
 
-/* Shortest digits that read back equal: 15 always survive, 17 always suffice. */
+/* Shortest digits that read back equal: 15 always survive, 17 always suffice. Numbers below the
+ * normal range have fewer digits than that. */
 static void shortest(double v, char out[32])
 {
-    for (int digits = 15; digits <= 17; digits++) {
+    for (int digits = v != 0 && fabs(v) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
         snprintf(out, 32, "%.*e", digits - 1, v);
         if (strtod(out, NULL) == v)
             return;
@@ -28,7 +30,7 @@ void go_print_float(struct oll_strbuf *out, double v)
     }
     shortest(v, text);
     const char *e = strchr(text, 'e');
-    const int exponent = atoi(e + 1);
+    const int exponent = (int)strtol(e + 1, NULL, 10);
     for (const char *c = text; c < e; c++)
         if (*c >= '0' && *c <= '9')
             digits[n++] = *c;
@@ -36,7 +38,7 @@ void go_print_float(struct oll_strbuf *out, double v)
         n--;
     if (text[0] == '-')
         oll_strbuf_addc(out, '-');
-    if (exponent < -4 || exponent >= 21 || (exponent >= 6 && v != 0)) {
+    if (exponent < -4 || exponent >= 6) {
         oll_strbuf_add(out, digits, 1);
         if (n > 1) {
             oll_strbuf_addc(out, '.');
@@ -84,6 +86,27 @@ static void print_map(struct oll_strbuf *out, const struct go_value *map)
     oll_strbuf_addc(out, ']');
 }
 
+/* Ollama gives messages and calls no text of their own: their fields in order, as Go prints any
+ * record. */
+static void print_record(struct oll_strbuf *out, const struct go_value *v, bool inside)
+{
+    static const char *const message[] = {"Role",      "Content",  "Thinking",   "Images",
+                                          "ToolCalls", "ToolName", "ToolCallID", NULL};
+    static const char *const call[] = {"ID", "Function", NULL};
+    static const char *const called[] = {"Index", "Name", "Arguments", NULL};
+    const char *const *names = v->kind == GO_RECORD_MESSAGE ? message
+                               : v->kind == GO_RECORD_CALL  ? call
+                                                            : called;
+    oll_strbuf_adds(out, inside && v->kind == GO_RECORD_MESSAGE ? "&{" : "{");
+    for (size_t i = 0; names[i]; i++) {
+        struct go_value field;
+        go_record_field(v, (struct go_str){names[i], strlen(names[i])}, &field);
+        oll_strbuf_adds(out, i ? " " : "");
+        go_print(out, &field, true);
+    }
+    oll_strbuf_addc(out, '}');
+}
+
 void go_print(struct oll_strbuf *out, const struct go_value *v, bool inside)
 {
     switch (v->kind) {
@@ -102,6 +125,9 @@ void go_print(struct oll_strbuf *out, const struct go_value *v, bool inside)
     case GO_LIST_IMAGES: print_list(out, v); break;
     case GO_MAP_ANY:
     case GO_MAP_ROOT: print_map(out, v); break;
+    case GO_RECORD_MESSAGE:
+    case GO_RECORD_CALL:
+    case GO_RECORD_CALLED: print_record(out, v, inside); break;
     case GO_MAP_ARGUMENTS:
     case GO_MAP_PROPERTIES:
         if (v->is_nil) {

@@ -5,6 +5,7 @@
 #include "engine/chat/go_template.h"
 #include "tests/testing.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -222,7 +223,8 @@ TEST(the_language_reads_as_in_the_specification)
               "<s>abc");
 }
 
-/* Expected texts are those of Go 1.26 on the same data. */
+/* Expected texts are those of Go 1.26 on the same data.
+ * long function: a table of cases. */
 TEST(the_language_agrees_with_go)
 {
     static const struct {
@@ -255,9 +257,9 @@ TEST(the_language_agrees_with_go)
          "  3.1|ab  |-007|6869|FF|a|U+0061|true|%|   1.5"},
         {"{{ printf \"%d %s\" \"x\" 1 }} {{ printf \"%d\" }} {{ printf \"a\" 1 }} {{ printf \"%!\" "
          "}}",
-         "%!d(string=x) %!s(int=1) %!d(MISSING) a%!(EXTRA int=1) %!!(NOVERB)"},
+         "%!d(string=x) %!s(int=1) %!d(MISSING) a%!(EXTRA int=1) %!!(MISSING)"},
         {"{{ printf \"%[2]v %[1]v %*d\" 1 2 4 }} {{ printf \"%.2s|%q\" \"h\xC3\xA9y\" 'x' }}",
-         "2 1 %!d(BADINDEX) h\xC3\xA9|'x'"},
+         "2 1  4 h\xC3\xA9|'x'"},
         {"{{ printf \"%v %v\" .Nope nil }}|{{ print nil }}|{{ println \"a\" 1 }}",
          "<nil> <nil>|<nil>|a 1\n"},
         {"{{ html \"<a b='c'>&\\\"\" }} {{ js \"it's <\\n\" }} {{ urlquery \"a b&c/~\" }}",
@@ -267,12 +269,12 @@ TEST(the_language_agrees_with_go)
         {"{{ and 1 0 2 }}{{ or 0 \"\" 3 }}{{ not .Nope }}{{ 5 | and true }}{{ and true (eq 1 1) 7 "
          "}}",
          "03true57"},
-        {"{{ len .Messages }}{{ .Messages | len }}{{ index .Messages 0 | print | len }}", "1124"},
+        {"{{ len .Messages }}{{ .Messages | len }}{{ index .Messages 0 | print | len }}", "1118"},
         {"{{ .System | }}{{ .Nope.X }}",
          "template: :1:49: executing \"\" at <.Nope.X>: nil pointer "
          "evaluating interface {}.X"},
         {"{{ $m := index .Messages 0 }}{{ $m.Nope }}",
-         "template: :1:59: executing \"\" at <$m.Nope>: can't evaluate field Nope in type message"},
+         "template: :1:60: executing \"\" at <$m.Nope>: can't evaluate field Nope in type message"},
         {"a\nb{{ index .Messages 9 }}", "template: :2:4: executing \"\" at <index .Messages 9>: "
                                         "error calling index: index out of range: 9"},
         {"{{ index \"abc\" 3 }}",
@@ -300,8 +302,8 @@ TEST(the_language_agrees_with_go)
         {"{{ $x = 1 }}", "template: :1:34: executing \"\" at <1>: undefined variable: $x"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char text[512] = M;
-        strcat(text, cases[i].text);
+        char text[512];
+        snprintf(text, sizeof text, "%s%s", M, cases[i].text);
         CHECK_STR(render(text, ON(U("a"))), cases[i].expected);
     }
 }
@@ -375,7 +377,7 @@ static const char *tag_of(const char *text)
 {
     static char tag[256];
     struct go_template *t = parse(text);
-    strcpy(tag, t ? go_template_facts(t)->tool_call_tag : "?");
+    snprintf(tag, sizeof tag, "%s", t ? go_template_facts(t)->tool_call_tag : "?");
     go_template_free(t);
     return tag;
 }
