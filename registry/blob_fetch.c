@@ -19,16 +19,16 @@ static oll_status open_part(const struct blob_fetch *config, struct part_file *p
         *there = oll_blob_reuse(config->store, &config->digest, config->size_bytes);
         if (*there)
             return OLL_OK;
-        part_adopt(config->store, &config->digest, config->size_bytes);
+        part_file_adopt(config->store, &config->digest, config->size_bytes);
         oll_status status =
-            part_open(config->store, &config->digest, config->size_bytes, part, &others, &why);
+            part_file_open(config->store, &config->digest, config->size_bytes, part, &others, &why);
         if (status != OLL_ERR_BUSY && status != OLL_OK)
             return OLL_FAIL(err, status, "%s", oll_error_text(&why));
         if (status == OLL_OK) {
             /* The holder before us may have finished between the look and the lock. */
             *there = oll_blob_reuse(config->store, &config->digest, config->size_bytes);
             if (*there)
-                part_discard(part);
+                part_file_discard(part);
             return OLL_OK;
         }
         if (others > shown && config->progress)
@@ -70,7 +70,7 @@ static oll_status begin_again(struct fetch *f, struct oll_error *err)
     span_set_free(&f->have);
     f->head = 0;
     f->no_ranges = true;
-    return part_restart(&f->part, err);
+    return part_file_restart(&f->part, err);
 }
 
 static oll_status check(struct fetch *f, struct oll_error *err)
@@ -104,11 +104,11 @@ static oll_status fetch_into(struct fetch *f, struct oll_error *err)
     if (status == OLL_OK)
         status = check(f, err);
     if (status == OLL_ERR_DIGEST || f->excess)
-        part_discard(&f->part);
+        part_file_discard(&f->part);
     else if (status == OLL_OK)
-        status = part_publish(&f->part, err);
+        status = part_file_publish(&f->part, err);
     else
-        part_close(&f->part);
+        part_file_close(&f->part);
     if (status == OLL_OK)
         oll_chunk_sums_save(f->sums, f->config->store, &f->config->digest);
     free_workers(f);

@@ -110,7 +110,7 @@ static oll_status record_now(struct fetch *f, struct oll_error *err)
     if (!ok)
         status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a journal");
     else if (fresh)
-        status = part_record(&f->part, &spans, err);
+        status = part_file_record(&f->part, &spans, err);
     span_set_free(&spans);
     return status;
 }

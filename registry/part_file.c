@@ -160,8 +160,9 @@ static oll_status open_locked(struct part_file *part, struct oll_error *err)
     return begin_journal(part, err);
 }
 
-oll_status part_open(const struct oll_store *store, const struct oll_digest *digest, uint64_t size,
-                     struct part_file *out, uint64_t *others, struct oll_error *err)
+oll_status part_file_open(const struct oll_store *store, const struct oll_digest *digest,
+                          uint64_t size, struct part_file *out, uint64_t *others,
+                          struct oll_error *err)
 {
     struct part_file part = {.store = store, .digest = *digest, .size_bytes = size, .fd = -1};
     if (size > INT64_MAX)
@@ -182,7 +183,7 @@ oll_status part_open(const struct oll_store *store, const struct oll_digest *dig
     if (status == OLL_OK)
         status = open_locked(&part, err);
     if (status != OLL_OK) {
-        part_close(&part);
+        part_file_close(&part);
         return status;
     }
     *out = part;
@@ -191,7 +192,8 @@ oll_status part_open(const struct oll_store *store, const struct oll_digest *dig
 
 /* ---- the way of a part ---- */
 
-oll_status part_record(struct part_file *part, const struct span_set *spans, struct oll_error *err)
+oll_status part_file_record(struct part_file *part, const struct span_set *spans,
+                            struct oll_error *err)
 {
     struct oll_strbuf sb;
     oll_strbuf_init(&sb, JOURNAL_MAX);
@@ -214,13 +216,13 @@ oll_status part_record(struct part_file *part, const struct span_set *spans, str
     return status;
 }
 
-oll_status part_restart(struct part_file *part, struct oll_error *err)
+oll_status part_file_restart(struct part_file *part, struct oll_error *err)
 {
     span_set_free(&part->have);
     return begin_journal(part, err);
 }
 
-oll_status part_publish(struct part_file *part, struct oll_error *err)
+oll_status part_file_publish(struct part_file *part, struct oll_error *err)
 {
     char journal[NAME_MAX_BYTES];
     bool existed;
@@ -229,20 +231,20 @@ oll_status part_publish(struct part_file *part, struct oll_error *err)
     journal_name(part->name, journal);
     if (status == OLL_OK)
         disk_unlink(part->dir, journal);
-    part_close(part);
+    part_file_close(part);
     return status;
 }
 
-void part_discard(struct part_file *part)
+void part_file_discard(struct part_file *part)
 {
     char journal[NAME_MAX_BYTES];
     journal_name(part->name, journal);
     disk_unlink(part->dir, part->name);
     disk_unlink(part->dir, journal);
-    part_close(part);
+    part_file_close(part);
 }
 
-void part_close(struct part_file *part)
+void part_file_close(struct part_file *part)
 {
     if (part->fd >= 0)
         close(part->fd);
@@ -334,7 +336,7 @@ static void adopt_locked(const struct oll_store *store, int blobs, int part_dir,
         part.fd = openat(part_dir, base, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
         bool kept = part.fd >= 0 && fchmod(part.fd, 0600) == 0 &&
                     begin_journal(&part, NULL) == OLL_OK &&
-                    part_record(&part, &have, NULL) == OLL_OK;
+                    part_file_record(&part, &have, NULL) == OLL_OK;
         for (int i = 0; kept && i < n; i++) {
             snprintf(name, sizeof name, "%s-partial-%d", base, i);
             disk_unlink(blobs, name);
@@ -347,7 +349,7 @@ static void adopt_locked(const struct oll_store *store, int blobs, int part_dir,
     span_set_free(&have);
 }
 
-void part_adopt(const struct oll_store *store, const struct oll_digest *digest, uint64_t size)
+void part_file_adopt(const struct oll_store *store, const struct oll_digest *digest, uint64_t size)
 {
     static const char *const parts[] = {"blobs"};
     char base[OLL_DIGEST_TEXT_MAX];

@@ -105,10 +105,7 @@ static void fill_tile(struct cpu_worker *w, const struct job *job, const struct 
 }
 
 /* `n` bytes on; a list that needs no scratch at all has none to step through. */
-static uint8_t *past(void *p, size_t n)
-{
-    return n ? (uint8_t *)p + n : p;
-}
+static uint8_t *past(void *p, size_t n) { return n ? (uint8_t *)p + n : p; }
 
 /* The scratch of a worker: normed rows of a tile, an expanded panel, and its own copy of the
  * activations where it makes one. */

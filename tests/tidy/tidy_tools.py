@@ -48,7 +48,8 @@ SYMBOL_PREFIXES = {
     "kernels": ("op_",),  # the ops of device.h
     "tokenizer": ("pretok_", "encoder_", "charsmap_", "fragments_"),
     "sampler": ("gbnf_", "machine_", "schema_", "shape_", "shapes_"),
-    "engine": ("block_", "moe_", "plan_", "ubatch_", "go_", "parse_"),
+    "engine": ("block_", "moe_", "plan_", "ubatch_"),
+    "registry": ("transfer_",),
 }
 
 
@@ -73,10 +74,13 @@ def check_symbols(tree):
 
 
 def module_prefixes(tree, path):
-    """The names of the folders above and of the files beside this one; cpu/cpu_x and cli_x are also called x."""
+    """The names of the folders above and of the files beside this one; cpu/cpu_x, cli_x and openai_x are also called x,
+    and files whose names begin with one word are a module of that name."""
     folder = os.path.dirname(path)
     stems = {os.path.splitext(os.path.basename(p))[0] for p in tree.c_files if os.path.dirname(p) == folder}
-    for own in ("cli_", os.path.basename(folder) + "_"):
+    words = [stem.split("_")[0] for stem in stems]
+    stems |= {word for word in words if words.count(word) > 1}
+    for own in ("cli_", "openai_", os.path.basename(folder) + "_"):
         stems |= {stem.removeprefix(own) for stem in stems}
     stems |= set(folder.split("/"))
     return (*(f"{stem}_" for stem in stems), *SYMBOL_PREFIXES.get(path.split("/")[0], ()))
