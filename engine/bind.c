@@ -422,6 +422,55 @@ static bool take_part(struct binder *b, const char *name, const struct oll_gguf_
     return b->status == OLL_OK;
 }
 
+/* One matrix of an adapter, a group of its own. */
+static void upload_adapter(struct binder *b, const struct oll_weight_source *src,
+                           const struct oll_weight **out)
+{
+    struct linear lin = {0};
+    upload(b, src, 1, (struct linear *[]){&lin});
+    *out = lin.w;
+}
+
+/* What an adapter adds to a part of a group; rows and names as in take_part. */
+static void bind_adapter(struct binder *b, const char *name, uint64_t row, uint64_t n_rows,
+                         uint32_t n_in, const struct bind_part *part)
+{
+    char full[NAME_MAX_BYTES];
+    struct adapter_pair pair;
+    if (!b->model->adapter.gguf || b->status != OLL_OK)
+        return;
+    full_name(b, name, "weight", full);
+    oll_status status = adapter_find(&b->model->adapter, full, n_in, n_rows, &pair, b->err);
+    if (status != OLL_OK)
+        bind_fail(b, status, "adapter failed");
+    if (status != OLL_OK || !pair.a || !check_dtype(b, pair.a, OLL_OP_MATMUL) ||
+        !check_dtype(b, pair.b, OLL_OP_MATMUL))
+        return;
+    const uint32_t rank = (uint32_t)pair.a->ne[1];
+    const size_t row_bytes = oll_dtype_row_bytes(pair.b->dtype, rank);
+    b->weight_bytes += pair.a->n_bytes + row_bytes * part->n_out;
+    part->out->lora_scale = pair.scale;
+    part->out->lora_rank = rank;
+    if (!b->is_upload)
+        return;
+    upload_adapter(b,
+                   &(struct oll_weight_source){.name = "lora_a",
+                                               .data = pair.a->data,
+                                               .dtype = pair.a->dtype,
+                                               .n_in = n_in,
+                                               .n_out = rank,
+                                               .n_expert = 1},
+                   &part->out->lora_a);
+    upload_adapter(b,
+                   &(struct oll_weight_source){.name = "lora_b",
+                                               .data = pair.b->data + row * row_bytes,
+                                               .dtype = pair.b->dtype,
+                                               .n_in = rank,
+                                               .n_out = part->n_out,
+                                               .n_expert = 1},
+                   &part->out->lora_b);
+}
+
 void bind_group(struct binder *b, const char *fused, const struct bind_part *parts, int n,
                 uint32_t n_in)
 {
@@ -444,10 +493,12 @@ void bind_group(struct binder *b, const char *fused, const struct bind_part *par
             fail_missing(b, name, "weight", (uint64_t[]){n_in, parts[i].n_out}, 2);
             return;
         }
-        if (!take_part(b, name, tensors[i], is_fused ? row : 0, is_fused ? n_rows : parts[i].n_out,
-                       n_in, &parts[i], &src[i]))
+        if (!take_part(b, name, tensors[i], row, is_fused ? n_rows : parts[i].n_out, n_in,
+                       &parts[i], &src[i]))
             return;
-        row += parts[i].n_out;
+        if (b->il >= 0)
+            bind_adapter(b, name, row, is_fused ? n_rows : parts[i].n_out, n_in, &parts[i]);
+        row += is_fused ? parts[i].n_out : 0;
     }
     if (!b->is_upload)
         return;
@@ -599,6 +650,8 @@ oll_status bind_model(struct oll_model *model, struct oll_error *err)
     bind_pass(&b);
     if (b.status != OLL_OK)
         return b.status;
+    if (model->adapter.gguf)
+        OLL_TRY(adapter_check_used(&model->adapter, err));
     for (int i = 0; i < model->placement.n_device; i++) {
         struct model_device *d = &model->devices[i];
         d->n_vector = b.n_vector[i];

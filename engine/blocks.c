@@ -34,7 +34,7 @@ void block_norm_in_place(struct pass *p, struct oll_mat x, const struct norm *no
     op_norm(p->cmd, &desc);
 }
 
-/* y = scale * lin x + residual (where it has a buffer). */
+/* y = scale * lin x + residual (where it has a buffer); y is not x. */
 static void linear(struct pass *p, struct oll_mat y, struct oll_mat x, const struct linear *lin,
                    struct oll_mat residual, float scale)
 {
@@ -44,14 +44,23 @@ static void linear(struct pass *p, struct oll_mat y, struct oll_mat x, const str
                                           .b = lin->b,
                                           .residual = residual,
                                           .scale = lin->scale != 0 ? scale * lin->scale : scale});
+    if (lin->lora_rank == 0)
+        return;
+    struct oll_mat inner = pass_mat(p, ACT_LORA, x.rows, lin->lora_rank);
+    op_matmul(p->cmd, &(struct op_matmul){.y = inner, .x = x, .w = lin->lora_a, .scale = 1});
+    op_matmul(
+        p->cmd,
+        &(struct op_matmul){
+            .y = y, .x = inner, .w = lin->lora_b, .residual = y, .scale = scale * lin->lora_scale});
 }
 
-/* Whether the device has the fused op for these matrices; it knows no factors. */
+/* Whether the device has the fused op for these matrices; it knows no factors and no adapters. */
 static bool can_fuse(const struct pass *p, enum oll_op_kind kind, int n,
                      const struct linear *const *lin)
 {
     for (int i = 0; i < n; i++)
-        if (lin[i]->scale != 0 || !oll_device_supports(p->cmd->dev, kind, lin[i]->w->dtype))
+        if (lin[i]->scale != 0 || lin[i]->lora_rank != 0 ||
+            !oll_device_supports(p->cmd->dev, kind, lin[i]->w->dtype))
             return false;
     return true;
 }

@@ -307,6 +307,7 @@ oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_en
     pthread_mutex_init(&e->mutex, NULL);
     pthread_cond_init(&e->work, NULL);
     struct oll_model_params model_params = {.devices = params->devices,
+                                            .adapter_path = params->adapter_path,
                                             .n_threads = params->n_threads};
     OLL_TRY_DONE(oll_model_load(params->model_path, &model_params, &e->model, err));
     e->info = *oll_model_facts(e->model);

@@ -20,7 +20,8 @@ struct oll_model;
 struct oll_context;
 
 struct oll_model_params {
-    const char *devices; /* as in oll_engine_params */
+    const char *devices;      /* as in oll_engine_params */
+    const char *adapter_path; /* as in oll_engine_params */
     int n_threads;
     bool no_tokenizer; /* a file whose vocabulary cannot be used still gives logits */
     const char *isa;   /* as in oll_device_params */

@@ -152,6 +152,8 @@ static oll_status load(struct oll_model *m, const struct oll_model_params *param
     m->chat_template = (char *)copy_str(m, "tokenizer.chat_template");
     OLL_TRY(placement_parse(params->devices, m->hp.n_layer, &m->placement, err));
     OLL_TRY(open_devices(m, params, err));
+    if (params->adapter_path)
+        OLL_TRY(adapter_open(params->adapter_path, m->hp.prefix, &m->adapter, err));
     OLL_TRY(bind_model(m, err));
     fill_info(m);
     if (m->arena.status != OLL_OK)
@@ -206,6 +208,7 @@ void oll_model_free(struct oll_model *m)
     hparams_free(&m->hp);
     oll_tokenizer_free(m->tokenizer);
     oll_arena_free(&m->arena);
+    adapter_close(&m->adapter);
     oll_gguf_close(m->gguf);
     oll_free(m);
 }

@@ -1,11 +1,12 @@
 /* A loaded model as the engine sees it: hyper-parameters, devices and the weight table.
  *
  * The table is bound once, by tensor name, into named fields (bind.h); a field of an absent
- * optional tensor is empty (`w` NULL, `buf` NULL). The model owns the map of the file, the devices,
- * every weight and the vectors; contexts borrow them. Read-only after loading. */
+ * optional tensor is empty (`w` NULL, `buf` NULL). The model owns the maps of its files, the
+ * devices, every weight and the vectors; contexts borrow them. Read-only after loading. */
 #ifndef OLL_ENGINE_MODEL_H
 #define OLL_ENGINE_MODEL_H
 
+#include "engine/adapter.h"
 #include "engine/base/arena.h"
 #include "engine/eval.h"
 #include "engine/hparams.h"
@@ -21,6 +22,10 @@ struct linear {
     struct oll_vec b;
     struct oll_vec expert_scale;
     float scale; /* 0: none */
+    /* An adapter adds lora_scale * lora_b (lora_a x); lora_rank 0: none. */
+    const struct oll_weight *lora_a, *lora_b;
+    float lora_scale;
+    uint32_t lora_rank;
 };
 
 /* Weights of a norm. `present` may hold without weights (olmo). */
@@ -67,6 +72,7 @@ struct model_device {
 
 struct oll_model {
     struct oll_gguf *gguf;
+    struct adapter adapter; /* empty: none */
     struct oll_tokenizer *tokenizer;
     char *chat_template;
     struct oll_arena arena; /* strings and tables of the model's lifetime */

@@ -27,13 +27,14 @@ struct oll_engine;
 
 struct oll_engine_params {
     const char *model_path;
-    const char *devices;     /* "cpu", "ref", "cpu:0-9,ref:10-29" (layers); NULL: "cpu" */
-    uint32_t n_ctx;          /* window of one slot; 0: min(trained, 4096) */
-    uint32_t n_slots;        /* requests served at once; 0: 1 */
-    uint32_t n_ubatch;       /* most tokens of one forward pass; 0: 512 */
-    int n_threads;           /* 0: physical cores within quota and affinity */
-    enum oll_dtype kv_dtype; /* OLL_F16 (default, also for 0 = OLL_F32 unless kv_f32), OLL_Q8_0 */
-    bool kv_f32;             /* f32 cache, for tests */
+    const char *devices;      /* "cpu", "ref", "cpu:0-9,ref:10-29" (layers); NULL: "cpu" */
+    const char *adapter_path; /* LoRA adapter (GGUF) that is applied to the model; NULL: none */
+    uint32_t n_ctx;           /* window of one slot; 0: min(trained, 4096) */
+    uint32_t n_slots;         /* requests served at once; 0: 1 */
+    uint32_t n_ubatch;        /* most tokens of one forward pass; 0: 512 */
+    int n_threads;            /* 0: physical cores within quota and affinity */
+    enum oll_dtype kv_dtype;  /* OLL_F16 (default, also for 0 = OLL_F32 unless kv_f32), OLL_Q8_0 */
+    bool kv_f32;              /* f32 cache, for tests */
 };
 
 /* Static facts of a loaded model; strings belong to the engine. */

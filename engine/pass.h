@@ -52,6 +52,7 @@ enum act {
     ACT_EXPERT_WEIGHTS,
     ACT_EXPERT_OUT, /* [n_rows * n_used, n_embd] */
     ACT_SHARED_GATE,
+    ACT_LORA, /* [n_rows, rank] between the two matrices of an adapter */
     /* ends */
     ACT_POOLED,
     ACT_POOL_BEGIN,

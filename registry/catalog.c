@@ -300,7 +300,7 @@ oll_status oll_catalog_load(const struct oll_store *store, const struct oll_refe
         else if (oll_layer_is(l, "projector") && !m.projector)
             m.projector = l;
         else if (oll_layer_is(l, "adapter"))
-            m.n_adapters++;
+            m.adapter = m.n_adapters++ ? m.adapter : l;
         else if (with_layers)
             status = read_layer(store, l, arena, &m, err);
     }

@@ -33,6 +33,7 @@ struct oll_stored_model {
     struct oll_model_config config;
     const struct oll_layer *model; /* the last one; NULL for a name that stands for a cloud model */
     const struct oll_layer *projector; /* the first one */
+    const struct oll_layer *adapter;   /* the first one */
     uint32_t n_adapters;
     const char *template_text, *system;
     const struct oll_json *params;   /* object */

@@ -33,18 +33,21 @@ static bool read_params(const struct cli_args *args, struct oll_context_params *
 bool cli_model_open(const struct cli_args *args, bool need_text, struct cli_model *m)
 {
     struct oll_error err = {0};
-    char *path = NULL;
+    struct model_entry entry;
     struct oll_model_params params = {.devices = cli_value(args, "devices", NULL),
+                                      .adapter_path = cli_value(args, "adapter", NULL),
                                       .no_tokenizer = !need_text};
     *m = (struct cli_model){0};
     if (!read_params(args, &m->params, &params.n_threads))
         return false;
-    oll_status status = model_path_resolve(args->positional[0], &path, &err);
+    oll_status status = model_entry_find(args->positional[0], &entry, &err);
+    if (!params.adapter_path)
+        params.adapter_path = entry.adapter_path;
     if (status == OLL_OK)
-        status = oll_model_load(path, &params, &m->model, &err);
+        status = oll_model_load(entry.path, &params, &m->model, &err);
     if (status != OLL_OK)
         cli_fail(&err);
-    oll_free(path);
+    model_entry_free(&entry);
     return status == OLL_OK;
 }
 

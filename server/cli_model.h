@@ -9,6 +9,7 @@
 /* Entries of an option table. */
 #define CLI_MODEL_OPTIONS                                                                          \
     {"devices", 0, CLI_VALUE, "LIST", "layers of devices: cpu, ref, cpu:0-9,ref:10-29"},           \
+        {"adapter", 0, CLI_VALUE, "FILE", "LoRA adapter (GGUF) to apply to the model"},            \
         {"kv", 0, CLI_VALUE, "TYPE", "kv cache: f32 (default), f16, q8_0"},                        \
         {"ctx", 0, CLI_VALUE, "N", "context to allocate, in tokens"},                              \
         {"batch", 0, CLI_VALUE, "N", "most tokens of one pass (default 512)"},                     \

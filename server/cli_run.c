@@ -336,6 +336,7 @@ static int run_main(const struct cli_args *args)
     if (status == OLL_OK)
         status = read_prompt(args, &prompt, &err);
     params.model_path = run.model.path;
+    params.adapter_path = run.model.adapter_path;
     if (status == OLL_OK)
         status = oll_engine_open(&params, &run.engine, &err);
     /* From here on Ctrl-C ends an answer; before, it ends the program. */

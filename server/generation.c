@@ -20,6 +20,7 @@ oll_status generation_load(struct generation *g, struct http_request *req,
 {
     struct schedule_want want = {
         .path = model->path,
+        .adapter_path = model->adapter_path,
         .name = model->short_name,
         .n_ctx_train = model->facts.context_length,
         .num_ctx = options->num_ctx,
@@ -31,12 +32,12 @@ oll_status generation_load(struct generation *g, struct http_request *req,
         .gone_arg = req,
     };
     *g = (struct generation){.req = req, .schedule = schedule};
-    /* Answers without it would be another model's. */
-    if (model->stored.n_adapters > 0)
+    /* Answers without all of them would be another model's. */
+    if (model->stored.n_adapters > 1)
         return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
-                        "%s has a LoRA adapter, and adapters are not applied: merge it into the "
-                        "weights and create the model from the result",
-                        model->short_name);
+                        "%s has %u adapters; one is supported: merge the others into the weights "
+                        "and create the model from the result",
+                        model->short_name, model->stored.n_adapters);
     OLL_TRY(schedule_acquire(schedule, &want, &g->lease, err));
     g->loaded_ns = oll_clock_ns();
     return OLL_OK;

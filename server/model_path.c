@@ -28,8 +28,14 @@ static oll_status find_stored(const struct oll_store *store, const char *model,
         return OLL_FAIL(err, status, "model '%s' is damaged", model);
     if (!out->stored.model)
         return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "model '%s' has no weights here", model);
+    if (out->stored.n_adapters > 1)
+        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "model '%s' has %u adapters; one is supported",
+                        model, out->stored.n_adapters);
     out->is_stored = true;
-    return oll_blob_path(store, &out->stored.model->digest, &out->path, err);
+    OLL_TRY(oll_blob_path(store, &out->stored.model->digest, &out->path, err));
+    return out->stored.adapter
+               ? oll_blob_path(store, &out->stored.adapter->digest, &out->adapter_path, err)
+               : OLL_OK;
 }
 
 oll_status model_entry_find(const char *model, struct model_entry *out, struct oll_error *err)
@@ -57,6 +63,7 @@ oll_status model_entry_find(const char *model, struct model_entry *out, struct o
 void model_entry_free(struct model_entry *entry)
 {
     oll_free(entry->path);
+    oll_free(entry->adapter_path);
     oll_arena_free(&entry->arena);
 }
 

@@ -9,6 +9,7 @@
 
 struct model_entry {
     char *path;                     /* of the weights */
+    char *adapter_path;             /* of its adapter; NULL: none */
     bool is_stored;                 /* else a plain file: what follows is zero */
     struct oll_stored_model stored; /* its template, system text, parameters ... */
     struct oll_arena arena;

@@ -185,24 +185,32 @@ static oll_status fill_details(struct oll_arena *arena, struct served_model *m,
     return OLL_OK;
 }
 
+/* Where a layer's bytes lie. */
+static oll_status layer_path(const struct models *models, const struct oll_layer *layer,
+                             struct oll_arena *arena, const char **out, struct oll_error *err)
+{
+    char *path = NULL;
+    oll_status status = oll_blob_path(models->store, &layer->digest, &path, err);
+    if (status != OLL_OK) /* the name exists: this is damage */
+        return status == OLL_ERR_NOT_FOUND ? OLL_ERR_FORMAT : status;
+    *out = oll_arena_strdup(arena, path);
+    oll_free(path);
+    return *out ? OLL_OK : OLL_FAIL(err, arena->status, "out of memory for a model's path");
+}
+
 static oll_status fill_stored(struct models *models, struct oll_arena *arena,
                               struct served_model *m, struct oll_error *err)
 {
-    char *path = NULL;
     OLL_TRY(oll_catalog_load(models->store, &m->ref, true, arena, &m->stored, err));
     m->modified_ns = m->stored.modified_ns;
     m->size_bytes = m->stored.manifest.total_bytes;
     memcpy(m->digest, m->stored.manifest.id, sizeof m->digest);
     if (m->stored.model) {
-        oll_status status = oll_blob_path(models->store, &m->stored.model->digest, &path, err);
-        if (status != OLL_OK) /* the name exists: this is damage */
-            return status == OLL_ERR_NOT_FOUND ? OLL_ERR_FORMAT : status;
-        m->path = oll_arena_strdup(arena, path);
-        oll_free(path);
-        if (!m->path)
-            return OLL_FAIL(err, arena->status, "out of memory for a model's path");
+        OLL_TRY(layer_path(models, m->stored.model, arena, &m->path, err));
         OLL_TRY(oll_model_facts_read(models->facts, m->path, &m->facts, err));
     }
+    if (m->stored.adapter)
+        OLL_TRY(layer_path(models, m->stored.adapter, arena, &m->adapter_path, err));
     return fill_details(arena, m, err);
 }
 

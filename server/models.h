@@ -45,6 +45,7 @@ struct served_model {
     int64_t modified_ns;
     uint64_t size_bytes;
     const char *path; /* of the weights; NULL: a name that stands for a cloud model, or damaged */
+    const char *adapter_path; /* NULL: none */
     const char *parent;
     struct oll_stored_model stored; /* zero for a file named at start */
     struct oll_model_facts facts;   /* zero when they cannot be read */

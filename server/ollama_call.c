@@ -64,7 +64,7 @@ bool ollama_call_unloads(struct ollama_call *call, bool is_empty)
 {
     if (!is_empty || !call->keep_alive.set || call->keep_alive.ns != 0)
         return false;
-    schedule_expire(call->app->schedule, call->model->path);
+    schedule_expire(call->app->schedule, call->model->path, call->model->adapter_path);
     return true;
 }
 

@@ -17,9 +17,9 @@ static const uint64_t ns_per_ms = 1000 * 1000;
 struct runner {
     struct runner *next;
     struct oll_engine *engine;
-    char *path, *name;
-    uint32_t n_ctx;                /* as asked, within what the model was trained for */
-    int64_t num_batch, num_thread; /* as asked */
+    char *path, *adapter_path, *name; /* adapter_path NULL: none */
+    uint32_t n_ctx;                   /* as asked, within what the model was trained for */
+    int64_t num_batch, num_thread;    /* as asked */
     int n_leases;
     bool doomed; /* to be unloaded when idle */
     int64_t keep_alive_ns;
@@ -48,13 +48,19 @@ struct schedule {
     pthread_t reaper;
 };
 
+static void free_runner(struct runner *runner)
+{
+    oll_free(runner->path);
+    oll_free(runner->adapter_path);
+    oll_free(runner->name);
+    oll_free(runner);
+}
+
 static void unload(struct runner *runner)
 {
     oll_log_info("schedule", "unloading %s", runner->name);
     oll_engine_close(runner->engine);
-    oll_free(runner->path);
-    oll_free(runner->name);
-    oll_free(runner);
+    free_runner(runner);
 }
 
 /* Waits for a change, at most `ms`. The lock is held. */
@@ -190,10 +196,12 @@ static bool fits(const struct schedule *s, const struct runner *r, const struct 
            (want->num_thread <= 0 || want->num_thread == r->num_thread);
 }
 
-static struct runner *find(const struct schedule *s, const char *path)
+/* A model with an adapter is another one than the model without. */
+static struct runner *find(const struct schedule *s, const char *path, const char *adapter_path)
 {
     for (struct runner *r = s->runners; r; r = r->next)
-        if (strcmp(r->path, path) == 0)
+        if (strcmp(r->path, path) == 0 && !r->adapter_path == !adapter_path &&
+            (!adapter_path || strcmp(r->adapter_path, adapter_path) == 0))
             return r;
     return NULL;
 }
@@ -224,17 +232,16 @@ static struct runner *new_runner(const struct schedule *s, const struct schedule
     if (!r)
         return NULL;
     r->path = oll_strdup(want->path);
+    r->adapter_path = want->adapter_path ? oll_strdup(want->adapter_path) : NULL;
     r->name = oll_strdup(want->name);
     r->n_ctx = wanted_ctx(s, want);
     r->num_batch = want->num_batch;
     r->num_thread = want->num_thread;
     r->keep_alive_ns = s->config.keep_alive_ns;
     r->expires_ns = UINT64_MAX;
-    if (r->path && r->name)
+    if (r->path && r->name && !r->adapter_path == !want->adapter_path)
         return r;
-    oll_free(r->path);
-    oll_free(r->name);
-    oll_free(r);
+    free_runner(r);
     return NULL;
 }
 
@@ -247,10 +254,12 @@ static const char *without_path(const char *text, const char *path)
     return text + n + strspn(text + n, ": ");
 }
 
-static oll_status fail_load(const char *path, oll_status status, const struct oll_error *detail,
-                            struct oll_error *err)
+static oll_status fail_load(const struct runner *r, oll_status status,
+                            const struct oll_error *detail, struct oll_error *err)
 {
-    const char *text = without_path(oll_error_text(detail), path);
+    const char *text = without_path(oll_error_text(detail), r->path);
+    if (r->adapter_path)
+        text = without_path(text, r->adapter_path);
     if (status == OLL_ERR_MEMORY)
         return OLL_FAIL(err, status, "model requires more system memory than is available (%s)",
                         text);
@@ -264,6 +273,7 @@ static oll_status open_engine(const struct schedule *s, struct runner *r, struct
 {
     struct oll_engine_params params = {
         .model_path = r->path,
+        .adapter_path = r->adapter_path,
         .n_ctx = r->n_ctx,
         .n_slots = s->config.n_slots,
         .n_ubatch = r->num_batch > 0 && r->num_batch < 65536 ? (uint32_t)r->num_batch : 0,
@@ -305,10 +315,8 @@ static oll_status load(struct schedule *s, const struct schedule_want *want, str
     }
     if (status != OLL_OK) {
         oll_log(OLL_LOG_ERROR, "schedule", "cannot load %s: %s", r->name, oll_error_text(&detail));
-        fail_load(r->path, status, &detail, err);
-        oll_free(r->path);
-        oll_free(r->name);
-        oll_free(r);
+        fail_load(r, status, &detail, err);
+        free_runner(r);
         return status;
     }
     oll_log_info("schedule", "loaded %s in %llu ms", r->name,
@@ -324,7 +332,7 @@ static oll_status load(struct schedule *s, const struct schedule_want *want, str
  * full. True when a load may begin now; else it waited a while. */
 static bool make_room(struct schedule *s, const struct schedule_want *want)
 {
-    struct runner *same = find(s, want->path);
+    struct runner *same = find(s, want->path, want->adapter_path);
     if (same && same->n_leases == 0) {
         unload_idle(s, same);
         return false;
@@ -358,7 +366,7 @@ static oll_status wait_and_load(struct schedule *s, const struct schedule_want *
             wait_change(s, POLL_MS);
             continue;
         }
-        struct runner *r = find(s, want->path);
+        struct runner *r = find(s, want->path, want->adapter_path);
         if (r && fits(s, r, want)) {
             *out = r;
             return OLL_OK;
@@ -372,7 +380,7 @@ static oll_status wait_and_load(struct schedule *s, const struct schedule_want *
 static oll_status get_runner(struct schedule *s, const struct schedule_want *want,
                              struct runner **out, struct oll_error *err)
 {
-    struct runner *r = find(s, want->path);
+    struct runner *r = find(s, want->path, want->adapter_path);
     if (r && fits(s, r, want)) {
         *out = r;
         return OLL_OK;
@@ -433,10 +441,10 @@ void schedule_release(struct lease *lease)
 
 struct oll_engine *schedule_engine(const struct lease *lease) { return lease->runner->engine; }
 
-void schedule_expire(struct schedule *s, const char *path)
+void schedule_expire(struct schedule *s, const char *path, const char *adapter_path)
 {
     pthread_mutex_lock(&s->lock);
-    struct runner *r = find(s, path);
+    struct runner *r = find(s, path, adapter_path);
     if (r) {
         r->doomed = true;
         pthread_cond_broadcast(&s->changed);

@@ -37,9 +37,10 @@ void schedule_free(struct schedule *schedule);
 /* How a model is wanted. Strings are copied. */
 struct schedule_want {
     const char *path;
-    const char *name;     /* for messages and lists */
-    uint64_t n_ctx_train; /* what the model was trained for; 0: unknown */
-    int64_t num_ctx;      /* 0: not said */
+    const char *adapter_path; /* NULL: none */
+    const char *name;         /* for messages and lists */
+    uint64_t n_ctx_train;     /* what the model was trained for; 0: unknown */
+    int64_t num_ctx;          /* 0: not said */
     int64_t num_batch;
     int64_t num_thread;
     bool set_keep_alive; /* the model takes `keep_alive_ns` from now on */
@@ -68,7 +69,8 @@ oll_status schedule_list(struct schedule *schedule, struct oll_arena *arena,
                          struct schedule_entry **out, size_t *n,
                          struct oll_error *err) OLL_MUST_USE;
 
-/* Unloads a file's model as soon as nobody uses it. Unknown paths are ignored. */
-void schedule_expire(struct schedule *schedule, const char *path);
+/* Unloads the model of a file and its adapter (NULL: none) as soon as nobody uses it. Unknown paths
+ * are ignored. */
+void schedule_expire(struct schedule *schedule, const char *path, const char *adapter_path);
 
 #endif

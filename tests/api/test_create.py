@@ -78,10 +78,15 @@ def check_split(checks, server, base):
 
 def check_kinds(checks, server):
     """Adapters, projectors and drafts become their layers."""
-    adapter = write_gguf([("general.architecture", "llama"), ("general.type", "adapter"), ("adapter.type", "lora"),
-                          ("adapter.lora.alpha", 8.0)],
-                         {"blk.0.attn_q.weight.lora_a": ([256, 4], 0, bytes(4096)),
-                          "blk.0.attn_q.weight.lora_b": ([4, 256], 0, bytes(4096))})
+    def adapter_of(n, value):
+        values = struct.pack("<f", value) * (4 * n)
+        return write_gguf([("general.architecture", "llama"), ("general.type", "adapter"), ("adapter.type", "lora"),
+                           ("adapter.lora.alpha", 8.0)],
+                          {"blk.0.attn_output.weight.lora_a": ([n, 4], 0, values),
+                           "blk.0.attn_output.weight.lora_b": ([4, n], 0, values)})
+
+    n_embd = Gguf(blob(server, layers(server, "tiny")[0][1]["digest"])).meta["llama.embedding_length"]
+    adapter = adapter_of(n_embd, 1.0)
     projector = write_gguf([("general.architecture", "clip"), ("general.type", "mmproj")],
                            {"v.x": ([32], 0, bytes(128))})
     a, p = server.upload(adapter), server.upload(projector)
@@ -89,8 +94,20 @@ def check_kinds(checks, server):
     checks.equal([k for k, _ in layers(server, "lora")], ["model", "adapter"], "its layers")
     shown = server.post("/api/show", {"model": "lora"})[1]["modelfile"]
     checks.true(f"ADAPTER {blob(server, a)}\n" in shown.replace(os.path.realpath(server.models), server.models), "it is shown")
-    status, reply = server.post("/api/generate", {"model": "lora", "prompt": "x", "stream": False})
-    checks.true(status >= 400 and "adapter" in reply["error"], f"it is not run without its adapter: {status} {reply}")
+
+    def answer(model):
+        status, reply = server.post("/api/generate", {"model": model, "prompt": "x", "raw": True, "stream": False,
+                                                      "options": {"temperature": 0, "num_predict": 12}})
+        return reply.get("response", reply.get("error")) if status in (200, 500) else status
+
+    zero, wide = server.upload(adapter_of(n_embd, 0.0)), server.upload(adapter_of(n_embd + 32, 1.0))
+    create(server, "lora-zero", **{"from": "tiny", "adapters": {"a.gguf": zero}})
+    create(server, "lora-wide", **{"from": "tiny", "adapters": {"a.gguf": wide}})
+    plain = answer("tiny")
+    checks.true(type(plain) is str and answer("lora") not in (plain, 500), "an adapter changes the reply")
+    checks.equal((answer("lora-zero"), answer("tiny")), (plain, plain), "and the model without it stays what it is")
+    checks.true("adapter does not fit base: tensor blk.0.attn_output.weight" in str(answer("lora-wide")),
+                f"one that does not fit: {answer('lora-wide')}")
     two = {"a.gguf": a, "b.gguf": a}
     checks.equal(create(server, "x", **{"from": "tiny", "adapters": two}),
                  (400, {"error": "only one adapter is currently supported"}), "two adapters")

@@ -30,8 +30,9 @@ def logits(oll, model, tokens, out, device, *options):
     return read_npy(out)
 
 
-def embedding(oll, model, tokens, device):
-    text = command([oll, "embed", model, "--json", "--tokens", ",".join(map(str, tokens)), "--devices", device])
+def embedding(oll, model, tokens, device, *options):
+    text = command([oll, "embed", model, "--json", "--tokens", ",".join(map(str, tokens)), "--devices", device]
+                   + list(options))
     return json.loads(text)["embeddings"][0]
 
 
