@@ -134,9 +134,14 @@ static bool read_digest(struct http_request *req, struct oll_digest *digest)
     return false;
 }
 
-static bool has_blob(const struct oll_store *store, const struct oll_digest *digest)
+/* Digits in upper case name another file, which is never there. */
+static bool has_blob(const struct oll_store *store, const struct oll_digest *digest,
+                     const char *asked)
 {
-    char *path = NULL;
+    char *path = NULL, text[OLL_DIGEST_TEXT_MAX];
+    oll_digest_text(digest, text);
+    if (strcmp(text + 7, asked + 7) != 0)
+        return false;
     bool found = oll_blob_path(store, digest, &path, NULL) == OLL_OK;
     oll_free(path);
     return found;
@@ -148,7 +153,7 @@ void ollama_blob_head(struct http_request *req)
     const struct oll_store *store;
     if (!read_digest(req, &digest) || !(store = store_of(req)))
         return;
-    if (has_blob(store, &digest)) {
+    if (has_blob(store, &digest, req->param)) {
         http_reply_send(req, 200, NULL, "", 0);
         return;
     }
@@ -194,7 +199,7 @@ uint64_t ollama_blob_plan(struct http_request *req)
         return 0;
     sink->store = models_store(app->models);
     sink->discard = !sink->store || oll_digest_parse(req->param, &digest, NULL) != OLL_OK ||
-                    has_blob(sink->store, &digest);
+                    has_blob(sink->store, &digest, req->param);
     req->sink = (struct http_sink){sink_write, sink_drop, sink};
     if (sink->discard || statvfs(oll_store_path(sink->store), &fs) != 0)
         return UINT64_MAX;
@@ -231,7 +236,7 @@ void ollama_blob_post(struct http_request *req)
         send_failure(req, OLL_ERR_IO, sink ? &sink->err : &err);
         return;
     }
-    if (has_blob(store, &digest)) {
+    if (has_blob(store, &digest, req->param)) {
         http_reply_send(req, 200, NULL, "", 0);
         return;
     }

@@ -50,62 +50,69 @@ static oll_status check_name(const struct app *app, const char *name, struct oll
     return oll_catalog_canonical(store, ref, err);
 }
 
+/* What the two requests differ in. A push of a bad name fails as a push, after its checks. */
+struct kind {
+    const char *type, *prefix, *no_name;
+    bool bad_name_is_late;
+    oll_status (*run)(const struct oll_transfer *transfer, struct oll_error *err);
+};
+
+static const struct kind pull_kind = {"PullRequest", "PullRequest.", "invalid model name", false,
+                                      oll_pull};
+static const struct kind push_kind = {"PushRequest", "PushRequest.", "model is required", true,
+                                      oll_push};
+
 /* Reads the request; false when it has been answered. */
-static bool begin(struct http_request *req, const char *type, const char *prefix,
-                  const char *no_name, struct fields *f, struct oll_reference *ref)
+static bool begin(struct http_request *req, const struct kind *kind, struct fields *f,
+                  struct oll_reference *ref)
 {
     const struct oll_json *root;
     struct oll_error err = {0};
     *f = (struct fields){.model = "", .name = "", .stream = true};
-    oll_status status = decode_body(req, type, &root, &err);
+    oll_status status = decode_body(req, kind->type, &root, &err);
     if (status == OLL_OK)
-        status = decode_fields(root, table, prefix, f, &err);
+        status = decode_fields(root, table, kind->prefix, f, &err);
     const char *name = *f->model ? f->model : f->name;
     if (status == OLL_OK && !*name)
-        status = OLL_FAIL(&err, OLL_ERR_ARG, "%s", no_name);
-    if (status == OLL_OK)
+        status = OLL_FAIL(&err, OLL_ERR_ARG, "%s", kind->no_name);
+    if (status == OLL_OK) {
         status = check_name(req->app, name, ref, &err);
+        if (status != OLL_OK && kind->bad_name_is_late) {
+            const struct ollama_progress progress = {req, f->stream};
+            ollama_progress_end(&progress, status, 500, &err);
+            return false;
+        }
+    }
     if (status != OLL_OK)
         ollama_error(req, status == OLL_ERR_ARG || status == OLL_ERR_FORMAT ? 400 : 500,
                      oll_error_text(&err));
     return status == OLL_OK;
 }
 
-typedef oll_status (*transfer_fn)(const struct oll_transfer *transfer, struct oll_error *err);
-
-static void run(struct http_request *req, const struct fields *f, const struct oll_reference *ref,
-                transfer_fn fn)
+static void run(struct http_request *req, const struct kind *kind)
 {
+    struct fields f;
+    struct oll_reference ref;
+    if (!begin(req, kind, &f, &ref))
+        return;
     const struct app *app = req->app;
-    struct ollama_progress progress = {req, f->stream};
+    struct ollama_progress progress = {req, f.stream};
     struct oll_error err = {0};
     char key[ENV_TEXT_MAX];
     const struct oll_transfer transfer = {
         .store = models_store(app->models),
-        .ref = ref,
-        .insecure = f->insecure,
+        .ref = &ref,
+        .insecure = f.insecure,
         .prune = !env_bool("OLLAMA_NOPRUNE", false),
         .key_path = env_key(key) ? key : NULL,
         .progress = send_event,
         .canceled = canceled,
         .user = &progress,
     };
-    oll_status status = fn(&transfer, &err);
+    oll_status status = kind->run(&transfer, &err);
     ollama_progress_end(&progress, status, 500, &err);
 }
 
-void ollama_pull(struct http_request *req)
-{
-    struct fields f;
-    struct oll_reference ref;
-    if (begin(req, "PullRequest", "PullRequest.", "invalid model name", &f, &ref))
-        run(req, &f, &ref, oll_pull);
-}
+void ollama_pull(struct http_request *req) { run(req, &pull_kind); }
 
-void ollama_push(struct http_request *req)
-{
-    struct fields f;
-    struct oll_reference ref;
-    if (begin(req, "PushRequest", "PushRequest.", "model is required", &f, &ref))
-        run(req, &f, &ref, oll_push);
-}
+void ollama_push(struct http_request *req) { run(req, &push_kind); }
