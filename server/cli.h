@@ -3,8 +3,7 @@
  *
  * server/cli_<command>.c holds one command (or a family) and defines its `const struct
  * cli_command`; main.c lists them in the order of the help text. A command returns the exit code: 0
- * success, 1 failure (with one line "Error: ..." on standard error, printed by cli_fail), 2 wrong
- * usage. */
+ * success, 1 failure (with one line "Error: ..." on standard error, printed by cli_fail). */
 #ifndef OLL_SERVER_CLI_H
 #define OLL_SERVER_CLI_H
 
@@ -30,6 +29,13 @@ struct cli_option {
     const char *help;
 };
 
+/* A variable of the environment that a command reads. */
+struct cli_variable {
+    const char *name, *help;
+};
+/* What every command that talks to the server reads; ends with a NULL name. */
+extern const struct cli_variable cli_host_variables[];
+
 /* What the user typed after the name of the command. */
 struct cli_args {
     const struct cli_command *command;
@@ -37,18 +43,19 @@ struct cli_args {
     int n_positional;
     struct {
         const struct cli_option *option;
-        const char *value; /* NULL for a flag */
+        const char *value; /* NULL for a flag, and for an optional value that was left out */
     } *given;
     int n_given;
 };
 
 struct cli_command {
-    const char *name, *alias;         /* alias may be NULL */
-    const char *usage;                /* "MODEL [PROMPT...]" */
-    const char *summary;              /* one line, no full stop */
-    const char *details;              /* further text of its own help, may be NULL */
-    const struct cli_option *options; /* ends with a NULL name; may be NULL */
-    int min_args, max_args;           /* positional arguments; max -1: any number */
+    const char *name, *alias;             /* alias may be NULL */
+    const char *usage;                    /* "MODEL [PROMPT...]" */
+    const char *summary;                  /* one line, no full stop */
+    const char *details;                  /* further text of its own help, may be NULL */
+    const struct cli_option *options;     /* ends with a NULL name; may be NULL */
+    const struct cli_variable *variables; /* ends with a NULL name; may be NULL */
+    int min_args, max_args;               /* positional arguments; max -1: any number */
     const struct cli_command *const
         *children; /* sub-commands, NULL-terminated; `run` takes what names none of them */
     bool hidden;

@@ -218,6 +218,7 @@ static const struct cli_option options[] = {
     {"file", 'f', CLI_VALUE, "FILE", "name of the Modelfile (default \"Modelfile\")"},
     {"quantize", 'q', CLI_VALUE, "TYPE", "quantize the model to this type (q4_K_M, q8_0, ...)"},
     {"draft-quantize", 0, CLI_VALUE, "TYPE", "quantize the draft model to this type"},
+    {"experimental", 0, CLI_FLAG, NULL, "Accepted for compatibility; what it enabled is on"},
     CLI_LOCAL_OPTION,
     {NULL, 0, CLI_FLAG, NULL, NULL},
 };
@@ -232,6 +233,7 @@ const struct cli_command cli_create = {
                "Environment Variables:\n"
                "      OLLAMA_HOST                   server to use (default 127.0.0.1:11434)",
     .options = options,
+    .variables = cli_host_variables,
     .min_args = 1,
     .max_args = 1,
     .run = run_create,

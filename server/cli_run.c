@@ -375,7 +375,7 @@ static const struct cli_option run_options[] = {
 
 const struct cli_command cli_run = {
     .name = "run",
-    .usage = "MODEL [PROMPT...]",
+    .usage = "MODEL [PROMPT]",
     .summary = "Run a model",
     .details = "MODEL is a GGUF file or the name of a model in the store. Without a prompt, and on "
                "a terminal,\n"

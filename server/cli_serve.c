@@ -205,23 +205,35 @@ static const struct cli_option options[] = {
     {0},
 };
 
+static const struct cli_variable variables[] = {
+    {"OLLAMA_DEBUG", "1: more, 2: most in the log"},
+    {"OLLAMA_HOST", "Address to listen on: host:port, or unix:/path (default 127.0.0.1:11434)"},
+    {"OLLAMA_CONTEXT_LENGTH", "Window of models for which nobody names one (default 4096)"},
+    {"OLLAMA_KEEP_ALIVE", "How long an idle model stays loaded (default 5m; negative: for ever)"},
+    {"OLLAMA_MAX_LOADED_MODELS", "Models loaded at once (default 3)"},
+    {"OLLAMA_MAX_TRANSFER_STREAMS", "Accepted; a transfer chooses its connections itself"},
+    {"OLLAMA_MAX_QUEUE", "Requests that may wait for a model (default 512)"},
+    {"OLLAMA_MODELS", "Folder of models (default ~/.ollama/models)"},
+    {"OLLAMA_NUM_PARALLEL", "Requests that one model serves at once (default 1)"},
+    {"OLLAMA_NO_CLOUD", "Nothing to switch off: no model of a cloud is ever called"},
+    {"OLLAMA_NOPRUNE", "Keep files that no model names when the server starts"},
+    {"OLLAMA_ORIGINS", "Further origins of web pages, separated by commas"},
+    {"OLLAMA_SCHED_SPREAD", "Accepted; layers run on the processor"},
+    {"OLLAMA_FLASH_ATTENTION", "Accepted; attention is always computed this way"},
+    {"OLLAMA_KV_CACHE_TYPE", "Type of the KV cache: f16 (default) or q8_0"},
+    {"OLLAMA_LLM_LIBRARY", "Accepted; kernels are chosen by what the processor offers"},
+    {"OLLAMA_GPU_OVERHEAD", "Accepted; layers run on the processor"},
+    {"OLLAMA_IGPU_ENABLE", "Accepted; layers run on the processor"},
+    {"OLLAMA_LOAD_TIMEOUT", "Accepted; a load that goes on is never given up"},
+    {0},
+};
+
 const struct cli_command cli_serve = {
     .name = "serve",
     .alias = "start",
     .usage = "",
     .summary = "Start the server",
-    .details =
-        "Environment Variables:\n"
-        "      OLLAMA_HOST                   address to listen on: host:port, or unix:/path\n"
-        "      OLLAMA_MODELS                 folder of models (default ~/.ollama/models)\n"
-        "      OLLAMA_ORIGINS                further origins of web pages, separated by commas\n"
-        "      OLLAMA_DEBUG                  1: more, 2: most in the log\n"
-        "      OLLAMA_CONTEXT_LENGTH         window of models for which nobody names one\n"
-        "      OLLAMA_KEEP_ALIVE             how long an idle model stays loaded (default 5m)\n"
-        "      OLLAMA_MAX_LOADED_MODELS      models loaded at once (default 3)\n"
-        "      OLLAMA_NUM_PARALLEL           requests that one model serves at once (default 1)\n"
-        "      OLLAMA_MAX_QUEUE              requests that may wait for a model (default 512)\n"
-        "      OLLAMA_KV_CACHE_TYPE          f16 or q8_0",
     .options = options,
+    .variables = variables,
     .run = run_serve,
 };

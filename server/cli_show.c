@@ -346,6 +346,7 @@ const struct cli_command cli_show = {
     .usage = "MODEL",
     .summary = "Show information for a model",
     .options = options,
+    .variables = cli_host_variables,
     .min_args = 1,
     .max_args = 1,
     .run = run_show,

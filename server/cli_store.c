@@ -235,18 +235,15 @@ static int run_rm(const struct cli_args *args)
 
 static const struct cli_option options[] = {CLI_LOCAL_OPTION, {0}};
 
-static const char variables[] =
-    "Environment Variables:\n"
-    "      OLLAMA_HOST                   server to use (default 127.0.0.1:11434)";
-
 const struct cli_command cli_list = {
     .name = "list",
     .alias = "ls",
-    .usage = "[PREFIX]",
+    .usage = "",
     .summary = "List models",
-    .details = variables,
+    .details = "A word after the command lists those alone whose name begins with it.",
     .options = options,
-    .max_args = 1,
+    .variables = cli_host_variables,
+    .max_args = -1,
     .run = run_list,
 };
 
@@ -254,8 +251,8 @@ const struct cli_command cli_cp = {
     .name = "cp",
     .usage = "SOURCE DESTINATION",
     .summary = "Copy a model",
-    .details = variables,
     .options = options,
+    .variables = cli_host_variables,
     .min_args = 2,
     .max_args = 2,
     .run = run_cp,
@@ -263,10 +260,10 @@ const struct cli_command cli_cp = {
 
 const struct cli_command cli_rm = {
     .name = "rm",
-    .usage = "MODEL...",
+    .usage = "MODEL [MODEL...]",
     .summary = "Remove a model",
-    .details = variables,
     .options = options,
+    .variables = cli_host_variables,
     .min_args = 1,
     .max_args = -1,
     .run = run_rm,

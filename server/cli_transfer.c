@@ -197,20 +197,23 @@ static const struct cli_option options[] = {
     {0},
 };
 
-static const char variables[] =
-    "Environment Variables:\n"
-    "      OLLAMA_HOST                   server to use (default 127.0.0.1:11434)\n"
-    "      OLL_LIMIT_RATE                bytes a second, e.g. 5m\n"
-    "      OLL_RETRY_MS                  first pause between tries (default 1000)\n"
-    "      OLL_STALL_S                   silence that ends a try (default 30)\n"
-    "      https_proxy, no_proxy, SSL_CERT_FILE, DOCKER_CONFIG";
+static const struct cli_variable variables[] = {
+    {"OLLAMA_HOST", "Server to use: host:port, or unix:/path (default 127.0.0.1:11434)"},
+    {"OLL_LIMIT_RATE", "Bytes a second, e.g. 5m"},
+    {"OLL_RETRY_MS", "First pause between tries (default 1000)"},
+    {"OLL_STALL_S", "Silence that ends a try (default 30)"},
+    {"https_proxy, no_proxy", "Proxy for registries, and where it is not used"},
+    {"SSL_CERT_FILE", "Certificates to trust"},
+    {"DOCKER_CONFIG", "Folder with the credentials of registries"},
+    {0},
+};
 
 const struct cli_command cli_pull = {
     .name = "pull",
     .usage = "MODEL",
     .summary = "Pull a model from a registry",
-    .details = variables,
     .options = options,
+    .variables = variables,
     .min_args = 1,
     .max_args = 1,
     .run = run_pull,
@@ -220,8 +223,8 @@ const struct cli_command cli_push = {
     .name = "push",
     .usage = "MODEL",
     .summary = "Push a model to a registry",
-    .details = variables,
     .options = options,
+    .variables = variables,
     .min_args = 1,
     .max_args = 1,
     .run = run_push,
