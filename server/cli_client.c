@@ -2,6 +2,7 @@
 
 #include "engine/base/mem.h"
 #include "registry/https.h"
+#include "server/cli_private.h"
 #include "server/env.h"
 
 #include <signal.h>
@@ -93,24 +94,29 @@ static oll_status open_store(struct cli_client *client, struct oll_error *err)
     return oll_store_new(folder, &client->store, err);
 }
 
-oll_status cli_client_open(struct cli_client *client, bool local, struct oll_error *err)
+/* Sessions know the address of their client: it stays where it is. */
+static oll_status open_session(struct cli_client *client, const char *unix_socket,
+                               struct oll_error *err)
+{
+    const struct https_config config = {.registry_url = client->url,
+                                        .canceled = canceled,
+                                        .user = client,
+                                        .unix_socket = unix_socket,
+                                        .patient = true};
+    return https_new(&config, &client->session, err);
+}
+
+/* Looks for a server; without one the session stays NULL, unless that is an error. */
+static oll_status find_server(struct cli_client *client, struct oll_error *err)
 {
     char text[ENV_TEXT_MAX];
     struct env_host host;
     struct oll_error why = {0};
     struct https_transfer *transfer = NULL;
     const bool named = env_text("OLLAMA_HOST", text);
-    *client = (struct cli_client){0};
-    if (local)
-        return open_store(client, err);
     env_parse_host(text, &host);
     make_url(&host, client->url, sizeof client->url);
-    const struct https_config config = {.registry_url = client->url,
-                                        .canceled = canceled,
-                                        .user = client,
-                                        .unix_socket = host.socket[0] ? host.socket : NULL,
-                                        .patient = true};
-    OLL_TRY(https_new(&config, &client->session, err));
+    OLL_TRY(open_session(client, host.socket[0] ? host.socket : NULL, err));
     struct https_request ping = {.max_body = LINE_MAX_BYTES};
     oll_status status = request(client, "HEAD", "/", NULL, &ping, &transfer, &why);
     https_transfer_free(transfer);
@@ -123,13 +129,35 @@ oll_status cli_client_open(struct cli_client *client, bool local, struct oll_err
     if (named)
         return OLL_FAIL(err, status,
                         "could not connect to ollama server, run 'oll serve' to start it");
-    return open_store(client, err);
+    return OLL_OK;
+}
+
+oll_status cli_client_open(struct cli_client *client, bool local, struct oll_error *err)
+{
+    *client = (struct cli_client){0};
+    if (!local)
+        OLL_TRY(find_server(client, err));
+    return client->session ? OLL_OK : open_store(client, err);
+}
+
+oll_status cli_client_open_serving(struct cli_client *client, const struct service_config *config,
+                                   bool always, struct oll_error *err)
+{
+    *client = (struct cli_client){0};
+    if (!always)
+        OLL_TRY(find_server(client, err));
+    if (client->session)
+        return OLL_OK;
+    snprintf(client->url, sizeof client->url, "http://localhost");
+    OLL_TRY(cli_private_start(*config, &client->own, err));
+    return open_session(client, cli_private_socket(client->own), err);
 }
 
 void cli_client_close(struct cli_client *client)
 {
     https_free(client->session);
     oll_store_free(client->store);
+    cli_private_stop(client->own);
     *client = (struct cli_client){0};
 }
 

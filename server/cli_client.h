@@ -14,11 +14,14 @@
 #define CLI_LOCAL_OPTION                                                                           \
     {"local", 0, CLI_FLAG, NULL, "work on the store of this machine, without the server"}
 
+struct cli_private;
 struct https;
+struct service_config;
 
 struct cli_client {
     struct https *session;    /* to the server; NULL: none runs */
     struct oll_store *store;  /* when none runs; NULL otherwise */
+    struct cli_private *own;  /* the server, when it is one of this process; else NULL */
     char url[1024];           /* of the server, with its prefix */
     void (*tick)(void *user); /* called ten times a second while a request runs; may be NULL */
     void *user;
@@ -27,6 +30,10 @@ struct cli_client {
 /* `local`: the store of this machine, whether a server runs or not. */
 oll_status cli_client_open(struct cli_client *client, bool local,
                            struct oll_error *err) OLL_MUST_USE;
+/* The same, but where no server runs one is started in this process and ends with
+ * cli_client_close; `always`: it is started in any case. */
+oll_status cli_client_open_serving(struct cli_client *client, const struct service_config *config,
+                                   bool always, struct oll_error *err) OLL_MUST_USE;
 void cli_client_close(struct cli_client *client);
 
 /* A request with a whole reply in `out`. `body` is JSON or NULL. A status of 400 and more is a

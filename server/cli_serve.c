@@ -3,33 +3,26 @@
 #include "engine/base/version.h"
 #include "registry/crypto.h"
 #include "registry/store_gc.h"
-#include "server/access.h"
-#include "server/app.h"
 #include "server/cli.h"
-#include "server/duration.h"
 #include "server/env.h"
-#include "server/http.h"
-#include "server/models.h"
-#include "server/routes.h"
-#include "server/schedule.h"
+#include "server/service.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SHORT_REQUESTS = 32 }; /* workers beyond those that may all be generating */
+enum { MODELS_MAX = 1000 };
 
-static struct http_server *running; /* for the signal handler */
+static struct service *running; /* for the signal handler */
 
 static void on_stop(int sig)
 {
     (void)sig;
-    http_server_stop(running);
+    service_stop(running);
 }
 
 /* The first signal asks for an orderly end; a second one has its usual effect. */
@@ -65,88 +58,6 @@ static void raise_descriptor_limit(void)
     }
 }
 
-static enum oll_dtype kv_dtype(void)
-{
-    char text[ENV_TEXT_MAX];
-    if (!env_text("OLLAMA_KV_CACHE_TYPE", text) || strcasecmp(text, "f16") == 0)
-        return OLL_F16;
-    if (strcasecmp(text, "q8_0") == 0)
-        return OLL_Q8_0;
-    oll_log_warn("serve", "OLLAMA_KV_CACHE_TYPE=%s is not available; using f16", text);
-    return OLL_F16;
-}
-
-static struct schedule_config schedule_settings(void)
-{
-    uint64_t slots = env_uint("OLLAMA_NUM_PARALLEL", 1);
-    uint64_t ctx = env_uint("OLLAMA_CONTEXT_LENGTH", 0);
-    uint64_t loaded = env_uint("OLLAMA_MAX_LOADED_MODELS", 0);
-    uint64_t queue = env_uint("OLLAMA_MAX_QUEUE", 512);
-    int64_t keep_alive = env_duration("OLLAMA_KEEP_ALIVE", (int64_t)300 * 1000000000);
-    return (struct schedule_config){
-        .max_loaded = loaded < 1000 ? (int)loaded : 1000,
-        .max_waiting = queue < 100000 ? (int)queue : 100000,
-        .keep_alive_ns = keep_alive < 0 ? SCHEDULE_FOREVER : keep_alive,
-        .n_ctx = ctx < UINT32_MAX ? (uint32_t)ctx : UINT32_MAX,
-        .n_slots = slots == 0    ? 1
-                   : slots < 256 ? (uint32_t)slots
-                                 : 256,
-        .kv_dtype = kv_dtype(),
-    };
-}
-
-/* "NAME=FILE" of each --model. */
-static oll_status add_models(const struct cli_args *args, struct models *models,
-                             struct oll_error *err)
-{
-    const char *value;
-    for (int i = 0; (value = cli_value_at(args, "model", i)); i++) {
-        const char *eq = strchr(value, '=');
-        char name[OLL_REFERENCE_TEXT_MAX];
-        if (!eq || eq == value || !eq[1] || (size_t)(eq - value) >= sizeof name)
-            return OLL_FAIL(err, OLL_ERR_ARG, "--model %s: expected NAME=FILE", value);
-        memcpy(name, value, (size_t)(eq - value));
-        name[eq - value] = '\0';
-        oll_status status = models_add_file(models, name, eq + 1, err);
-        if (status != OLL_OK) {
-            oll_error_prefix(err, "--model %s", value);
-            return status;
-        }
-    }
-    return OLL_OK;
-}
-
-static oll_status listen_as_told(struct http_server *server, struct oll_error *err)
-{
-    struct env_host host;
-    char text[ENV_TEXT_MAX];
-    env_text("OLLAMA_HOST", text);
-    env_parse_host(text, &host);
-    if (host.socket[0])
-        return http_server_listen_unix(server, host.socket, err);
-    return http_server_listen(server, host.host, host.port, err);
-}
-
-/* Makes the parts of the server; what has been made is given back by the caller. */
-static oll_status set_up(const struct cli_args *args, struct app *app, struct access **access,
-                         struct http_server **server, struct oll_error *err)
-{
-    char text[ENV_TEXT_MAX];
-    struct schedule_config settings = schedule_settings();
-    OLL_TRY(access_new(env_text("OLLAMA_ORIGINS", text) ? text : NULL, access, err));
-    app->access = *access;
-    OLL_TRY(models_new(env_models(text) ? text : NULL, &app->models, err));
-    OLL_TRY(add_models(args, app->models, err));
-    OLL_TRY(schedule_new(&settings, &app->schedule, err));
-    struct http_config config = {
-        .route = routes_plan,
-        .app = app,
-        .max_workers = settings.max_waiting + (int)settings.n_slots + SHORT_REQUESTS,
-    };
-    OLL_TRY(http_server_new(&config, server, err));
-    return listen_as_told(*server, err);
-}
-
 /* The identity for registries, made at the first start. */
 static void make_key(void)
 {
@@ -176,28 +87,27 @@ static void make_key(void)
 
 static int run_serve(const struct cli_args *args)
 {
-    struct app app = {0};
-    struct access *access = NULL;
     struct oll_error err = {0};
+    const char *models[MODELS_MAX];
+    struct service_config config = {.models = models};
+    while (config.n_models < MODELS_MAX &&
+           (models[config.n_models] = cli_value_at(args, "model", (int)config.n_models)))
+        config.n_models++;
     set_log_level();
     raise_descriptor_limit();
-    oll_status status = set_up(args, &app, &access, &running, &err);
-    if (status == OLL_OK) {
-        make_key();
-        if (models_store(app.models))
-            oll_store_start(models_store(app.models), !env_bool("OLLAMA_NOPRUNE", false));
-        catch_signals();
-        oll_log_info("serve", "Listening on %s (version %s)", http_server_address(running),
-                     OLL_VERSION);
-        http_server_run(running);
-        oll_log_info("serve", "stopped");
-    }
-    http_server_free(running);
+    oll_status status = service_new(&config, &running, &err);
+    if (status != OLL_OK)
+        return cli_fail(&err);
+    make_key();
+    if (service_store(running))
+        oll_store_start(service_store(running), !env_bool("OLLAMA_NOPRUNE", false));
+    catch_signals();
+    oll_log_info("serve", "Listening on %s (version %s)", service_address(running), OLL_VERSION);
+    service_run(running);
+    oll_log_info("serve", "stopped");
+    service_free(running);
     running = NULL;
-    schedule_free(app.schedule);
-    models_free(app.models);
-    access_free(access);
-    return status == OLL_OK ? 0 : cli_fail(&err);
+    return 0;
 }
 
 static const struct cli_option options[] = {

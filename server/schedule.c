@@ -280,6 +280,7 @@ static oll_status open_engine(const struct schedule *s, struct runner *r, struct
         .n_threads =
             r->num_thread > 0 && r->num_thread < 4096 ? (int)r->num_thread : s->config.n_threads,
         .kv_dtype = s->config.kv_dtype,
+        .devices = s->config.devices,
     };
     return oll_engine_open(&params, &r->engine, detail);
 }

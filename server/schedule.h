@@ -27,6 +27,7 @@ struct schedule_config {
     uint32_t n_slots;      /* sequences of one model at once; 0: 1 */
     int n_threads;         /* 0: the engine's choice */
     enum oll_dtype kv_dtype;
+    const char *devices; /* of the layers; NULL: the engine's choice. Outlives the schedule */
 };
 
 oll_status schedule_new(const struct schedule_config *config, struct schedule **out,

@@ -1,0 +1,140 @@
+#include "server/service.h"
+
+#include "engine/base/log.h"
+#include "engine/base/mem.h"
+#include "server/access.h"
+#include "server/app.h"
+#include "server/duration.h"
+#include "server/env.h"
+#include "server/http.h"
+#include "server/models.h"
+#include "server/routes.h"
+#include "server/schedule.h"
+
+#include <string.h>
+#include <strings.h>
+
+enum { SHORT_REQUESTS = 32 }; /* workers beyond those that may all be generating */
+
+struct service {
+    struct app app;
+    struct access *access;
+    struct http_server *http;
+};
+
+static enum oll_dtype kv_dtype(void)
+{
+    char text[ENV_TEXT_MAX];
+    if (!env_text("OLLAMA_KV_CACHE_TYPE", text) || strcasecmp(text, "f16") == 0)
+        return OLL_F16;
+    if (strcasecmp(text, "q8_0") == 0)
+        return OLL_Q8_0;
+    oll_log_warn("serve", "OLLAMA_KV_CACHE_TYPE=%s is not available; using f16", text);
+    return OLL_F16;
+}
+
+static struct schedule_config schedule_settings(const struct service_config *config)
+{
+    uint64_t slots = env_uint("OLLAMA_NUM_PARALLEL", 1);
+    uint64_t ctx = env_uint("OLLAMA_CONTEXT_LENGTH", 0);
+    uint64_t loaded = env_uint("OLLAMA_MAX_LOADED_MODELS", 0);
+    uint64_t queue = env_uint("OLLAMA_MAX_QUEUE", 512);
+    int64_t keep_alive = env_duration("OLLAMA_KEEP_ALIVE", (int64_t)300 * 1000000000);
+    return (struct schedule_config){
+        .max_loaded = loaded < 1000 ? (int)loaded : 1000,
+        .max_waiting = queue < 100000 ? (int)queue : 100000,
+        .keep_alive_ns = keep_alive < 0 ? SCHEDULE_FOREVER : keep_alive,
+        .n_ctx = ctx < UINT32_MAX ? (uint32_t)ctx : UINT32_MAX,
+        .n_slots = slots == 0    ? 1
+                   : slots < 256 ? (uint32_t)slots
+                                 : 256,
+        .kv_dtype = kv_dtype(),
+        .devices = config->devices,
+    };
+}
+
+static oll_status add_model(struct models *models, const char *value, struct oll_error *err)
+{
+    const char *eq = strchr(value, '=');
+    char name[OLL_REFERENCE_TEXT_MAX];
+    if (!eq || eq == value || !eq[1] || (size_t)(eq - value) >= sizeof name)
+        return OLL_FAIL(err, OLL_ERR_ARG, "%s: expected NAME=FILE", value);
+    memcpy(name, value, (size_t)(eq - value));
+    name[eq - value] = '\0';
+    oll_status status = models_add_file(models, name, eq + 1, err);
+    if (status != OLL_OK)
+        oll_error_prefix(err, "%s", value);
+    return status;
+}
+
+static oll_status listen_as_told(struct http_server *http, const char *socket,
+                                 struct oll_error *err)
+{
+    struct env_host host;
+    char text[ENV_TEXT_MAX];
+    if (socket)
+        return http_server_listen_unix(http, socket, err);
+    env_text("OLLAMA_HOST", text);
+    env_parse_host(text, &host);
+    if (host.socket[0])
+        return http_server_listen_unix(http, host.socket, err);
+    return http_server_listen(http, host.host, host.port, err);
+}
+
+static oll_status set_up(struct service *s, const struct service_config *config,
+                         struct oll_error *err)
+{
+    char text[ENV_TEXT_MAX];
+    struct schedule_config settings = schedule_settings(config);
+    OLL_TRY(access_new(env_text("OLLAMA_ORIGINS", text) ? text : NULL, &s->access, err));
+    s->app.access = s->access;
+    OLL_TRY(models_new(env_models(text) ? text : NULL, &s->app.models, err));
+    for (size_t i = 0; i < config->n_models; i++)
+        OLL_TRY(add_model(s->app.models, config->models[i], err));
+    OLL_TRY(schedule_new(&settings, &s->app.schedule, err));
+    struct http_config http = {
+        .route = routes_plan,
+        .app = &s->app,
+        .max_workers = settings.max_waiting + (int)settings.n_slots + SHORT_REQUESTS,
+    };
+    OLL_TRY(http_server_new(&http, &s->http, err));
+    return listen_as_told(s->http, config->socket, err);
+}
+
+oll_status service_new(const struct service_config *config, struct service **out,
+                       struct oll_error *err)
+{
+    struct service *s = oll_calloc(1, sizeof *s);
+    *out = NULL;
+    if (!s)
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the server");
+    oll_status status = set_up(s, config, err);
+    if (status != OLL_OK) {
+        service_free(s);
+        return status;
+    }
+    *out = s;
+    return OLL_OK;
+}
+
+void service_free(struct service *s)
+{
+    if (!s)
+        return;
+    http_server_free(s->http);
+    schedule_free(s->app.schedule);
+    models_free(s->app.models);
+    access_free(s->access);
+    oll_free(s);
+}
+
+void service_run(struct service *s) { http_server_run(s->http); }
+
+void service_stop(struct service *s) { http_server_stop(s->http); }
+
+const char *service_address(const struct service *s) { return http_server_address(s->http); }
+
+const struct oll_store *service_store(const struct service *s)
+{
+    return models_store(s->app.models);
+}
