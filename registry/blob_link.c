@@ -6,6 +6,7 @@
 #include "engine/base/platform.h"
 #include "registry/blob_write.h"
 #include "registry/disk.h"
+#include "registry/quarantine.h"
 #include "registry/store_dir.h"
 
 #include <errno.h>
@@ -196,15 +197,10 @@ static oll_status hash_blob(int fd, struct oll_digest *out, struct oll_error *er
     return status;
 }
 
-static oll_status quarantine(const struct oll_store *store, int blobs, const char *name,
-                             struct oll_error *err)
+static oll_status put_aside(const struct oll_store *store, const struct oll_digest *digest,
+                            const struct stat *seen, const char *name, struct oll_error *err)
 {
-    int to;
-    if (store_make_own(store, "quarantine", &to, NULL) == OLL_OK) {
-        disk_rename(blobs, name, to, name);
-        close(to);
-    }
-    drop_note(store, name);
+    OLL_TRY(blob_quarantine(store, digest, seen, err));
     return OLL_FAIL(err, OLL_ERR_DIGEST,
                     "the file behind %s was changed after it was linked; it is no longer used: "
                     "create the model again",
@@ -212,7 +208,7 @@ static oll_status quarantine(const struct oll_store *store, int blobs, const cha
 }
 
 /* The note is missing or no longer true. */
-static oll_status check_again(const struct oll_store *store, int blobs, int fd, const char *name,
+static oll_status check_again(const struct oll_store *store, int fd, const char *name,
                               const struct oll_digest *digest, struct oll_error *err)
 {
     struct oll_digest got;
@@ -221,7 +217,7 @@ static oll_status check_again(const struct oll_store *store, int blobs, int fd, 
         return disk_fail(err, "blob");
     OLL_TRY(hash_blob(fd, &got, err));
     if (memcmp(&got, digest, sizeof got) != 0)
-        return quarantine(store, blobs, name, err);
+        return put_aside(store, digest, &before, name, err);
     /* A change during the hash is left to the next check. */
     if (fstat(fd, &after) == 0 && modified_of(&after) == modified_of(&before))
         return write_note(store, name, &before, err);
@@ -241,7 +237,7 @@ oll_status oll_blob_check_origin(const struct oll_store *store, const struct oll
     oll_status status = OLL_OK;
     const int fd = openat(blobs, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd >= 0 && fstat(fd, &st) == 0 && read_note(store, name, &st, &matches) && !matches)
-        status = check_again(store, blobs, fd, name, digest, err);
+        status = check_again(store, fd, name, digest, err);
     if (fd >= 0)
         close(fd);
     close(blobs);

@@ -9,6 +9,7 @@ extern const struct cli_command cli_run;
 extern const struct cli_command cli_pull, cli_push;
 extern const struct cli_command cli_list, cli_cp, cli_rm;
 extern const struct cli_command cli_ps, cli_stop, cli_help;
+extern const struct cli_command cli_verify;
 extern const struct cli_command cli_tokenize, cli_detokenize;
 extern const struct cli_command cli_bench;
 extern const struct cli_command cli_gguf;
@@ -18,10 +19,29 @@ extern const struct cli_command cli_embed;
 
 /* First those that Ollama has, in its order. */
 const struct cli_command *const cli_commands[] = {
-    &cli_serve, &cli_create, &cli_show,       &cli_run,      &cli_stop,
-    &cli_pull,  &cli_push,   &cli_list,       &cli_ps,       &cli_cp,
-    &cli_rm,    &cli_help,   &cli_embed,      &cli_tokenize, &cli_detokenize,
-    &cli_gguf,  &cli_logits, &cli_perplexity, &cli_bench,    NULL,
+    &cli_serve,
+    &cli_create,
+    &cli_show,
+    &cli_run,
+    &cli_stop,
+    &cli_pull,
+    &cli_push,
+    &cli_list,
+    &cli_ps,
+    &cli_cp,
+    &cli_rm,
+    &cli_help,
+    /* The store of this machine. */
+    &cli_verify,
+    /* Tools. */
+    &cli_embed,
+    &cli_tokenize,
+    &cli_detokenize,
+    &cli_gguf,
+    &cli_logits,
+    &cli_perplexity,
+    &cli_bench,
+    NULL,
 };
 
 int main(int argc, char **argv)

@@ -293,6 +293,13 @@ class Store:
         return subprocess.Popen([self.oll, *args], env=self.env(**more), stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
 
+    def run_as(self, user, *args, **more):
+        """As another user: `user` are the words of a command that becomes it."""
+        done = subprocess.run([*user, self.oll, *args], env=self.env(**more), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=120,
+                              check=False)
+        return done.returncode, done.stdout
+
     def run(self, *args, timeout=120, **more):
         process = self.start(*args, **more)
         try:
