@@ -172,11 +172,11 @@ struct prune {
     void *user;
 };
 
-static void report(const struct prune *p, const char *name, uint64_t size, bool partial)
+static void report(const struct prune *p, const char *name, uint64_t size, const char *kind)
 {
     char path[512];
     snprintf(path, sizeof path, "%s/%s", p->folder, name);
-    struct oll_prune_item item = {.name = path, .size_bytes = size, .partial = partial};
+    struct oll_prune_item item = {.name = path, .size_bytes = size, .kind = kind};
     if (p->each)
         p->each(p->user, &item);
 }
@@ -196,7 +196,10 @@ static bool prune_blob(void *user, int dir, const char *name)
         return true;
     if (blob_file_digest(name, &digest) && digest_set_has(p->live, &digest))
         return true;
-    report(p, name, (uint64_t)st.st_size, partial);
+    report(p, name, (uint64_t)st.st_size,
+           partial                           ? "partial download"
+           : blob_file_digest(name, &digest) ? "unused blob"
+                                             : "stray");
     if (!p->dry_run)
         remove_blob(p->store, dir, name);
     return true;
@@ -218,7 +221,7 @@ static bool prune_part(void *user, int dir, const char *name)
         close(fd);
         return true;
     }
-    report(p, name, (uint64_t)st.st_blocks * 512, true);
+    report(p, name, (uint64_t)st.st_blocks * 512, "partial download");
     if (!p->dry_run) {
         disk_unlink(dir, name);
         if (fd >= 0)
@@ -227,6 +230,32 @@ static bool prune_part(void *user, int dir, const char *name)
     if (fd >= 0)
         close(fd);
     return true;
+}
+
+/* A file of quarantine/ or uploads/. Its time is that of the last change of its place or state, not
+ * of its bytes, which may be old. */
+static bool prune_kept(void *user, int dir, const char *name)
+{
+    struct prune *p = user;
+    struct stat st;
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode) ||
+        p->now_s - (int64_t)st.st_ctime < p->older_s)
+        return true;
+    report(p, name, (uint64_t)st.st_size,
+           strstr(p->folder, "uploads") ? "upload" : "quarantined blob");
+    if (!p->dry_run)
+        disk_unlink(dir, name);
+    return true;
+}
+
+static void prune_own(struct prune *p, const char *name, const char *folder, store_visit_fn visit)
+{
+    const int dir = store_open_own(p->store, name);
+    if (dir < 0)
+        return;
+    p->folder = folder;
+    store_each(dir, visit, p);
+    close(dir);
 }
 
 static void prune_locked(struct prune *p)
@@ -238,12 +267,9 @@ static void prune_locked(struct prune *p)
         store_each(dir, prune_blob, p);
         close(dir);
     }
-    dir = store_open_own(p->store, "part");
-    if (dir >= 0) {
-        p->folder = "oll/part";
-        store_each(dir, prune_part, p);
-        close(dir);
-    }
+    prune_own(p, "part", "oll/part", prune_part);
+    prune_own(p, "quarantine", "oll/quarantine", prune_kept);
+    prune_own(p, "uploads", "oll/uploads", prune_kept);
 }
 
 static oll_status prune_with(const struct oll_store *store, struct prune *p, struct oll_error *err)

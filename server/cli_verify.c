@@ -88,6 +88,11 @@ static const struct cli_option options[] = {
     {0},
 };
 
+static const struct cli_variable variables[] = {
+    {"OLLAMA_MODELS", "folder of models (default ~/.ollama/models)"},
+    {0},
+};
+
 const struct cli_command cli_verify = {
     .name = "verify",
     .usage = "",
@@ -95,9 +100,8 @@ const struct cli_command cli_verify = {
     .details = "Each manifest is read, each blob that it names must be there with its size, and\n"
                "small blobs must hash to their names; --deep hashes all of them. --repair puts\n"
                "damaged files aside and fetches the damaged ranges. The exit code is 1 when\n"
-               "damage is left.\n\n"
-               "Environment Variables:\n"
-               "      OLLAMA_MODELS                 folder of models (default ~/.ollama/models)",
+               "damage is left.",
+    .variables = variables,
     .options = options,
     .run = run_verify,
 };

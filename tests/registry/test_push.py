@@ -12,34 +12,10 @@ import sys
 import time
 import urllib.parse
 
-from harness import CONFIG, MANIFEST, MODEL, Checks, Store, digest_of, kill, noise, stage
+from harness import CONFIG, MANIFEST, MODEL, Checks, Store, digest_of, kill, noise, put_model, stage
 
 SYSTEM = "application/vnd.ollama.image.system"
 PART = 100_000_000
-
-
-def put_blob(store, data):
-    path = os.path.join(store.models, "blobs", digest_of(data).replace(":", "-"))
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as f:
-        f.write(data)
-
-
-def put_model(store, host, name, layers, origin=None):
-    """layers: (type, bytes), the config last; `origin`: where the first layer came from."""
-    entries = []
-    for kind, data in layers:
-        put_blob(store, data)
-        entries.append({"mediaType": kind, "digest": digest_of(data), "size": len(data)})
-    if origin:
-        entries[0]["from"] = origin
-    path = os.path.join(store.models, "manifests", host, *name.split("/"), "latest")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    text = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "config": entries[-1], "layers": entries[:-1]},
-                      separators=(",", ":"))
-    with open(path, "w", encoding="utf-8") as f:
-        f.write(text + "\n")
-    return text.encode()
 
 
 def etag_of(data, part=PART):
