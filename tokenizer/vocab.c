@@ -179,26 +179,32 @@ static oll_status read_suppressed(struct vocab *vocab, const struct oll_gguf *gg
 
 /* ---- settings ---- */
 
-/* Best guess of a missing tokenizer.ggml.pre, from tokens that only one family has. */
+/* Best guess of a missing tokenizer.ggml.pre, from tokens that only one family has, else from the
+ * architecture. */
 static const char *guess_pre(const struct vocab *vocab, const struct oll_gguf *gguf)
 {
-    struct oll_gguf_str arch;
-    if (read_str(gguf, "general.architecture", &arch, NULL) != OLL_OK)
-        arch.len = 0;
-    if (vocab_text_is(vocab, 128009, "<|eot_id|>"))
-        return "llama-bpe";
-    if (vocab_text_is(vocab, 151644, "<|im_start|>"))
-        return "qwen2";
-    if (str_is(arch, "mistral3"))
-        return "tekken";
-    if (str_is(arch, "gpt-oss"))
-        return "gpt-4o";
     static const struct {
         const char *text, *pre;
         int32_t min_tokens;
     } marks[] = {{"<｜fim▁begin｜>", "deepseek-v3", 128000},
                  {"<｜begin▁of▁sentence｜>", "deepseek-v3", 128000},
+                 {"<|channel|>", "gpt-4o", 199000},
                  {"<|START_OF_TURN_TOKEN|>", "command-r", 0}};
+    static const char *const archs[][2] = {
+        {"mistral3", "tekken"},    {"gpt-oss", "gpt-4o"}, {"gptoss", "gpt-4o"},
+        {"glmocr", "chatglm-bpe"}, {"lfm2", "lfm2"},      {"lfm2moe", "lfm2"},
+        {"glm4moelite", "glm4"},   {"gemma4", "gemma4"},
+    };
+    struct oll_gguf_str arch;
+    if (vocab_text_is(vocab, 128009, "<|eot_id|>"))
+        return "llama-bpe";
+    if (vocab_text_is(vocab, 151644, "<|im_start|>"))
+        return "qwen2";
+    if (read_str(gguf, "general.architecture", &arch, NULL) != OLL_OK)
+        arch.len = 0;
+    for (size_t i = 0; i < sizeof archs / sizeof archs[0]; i++)
+        if (str_is(arch, archs[i][0]))
+            return archs[i][1];
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++)
         if (vocab->n_tokens >= marks[i].min_tokens &&
             vocab_find_text(vocab, marks[i].text, strlen(marks[i].text)) != OLL_TOKEN_NONE)
@@ -215,7 +221,7 @@ static oll_status choose_scheme(struct vocab *vocab, const struct oll_gguf *gguf
         pre = (struct oll_gguf_str){"whitespace", 10};
     else if (!str_is(model, "gpt2"))
         pre = (struct oll_gguf_str){"gemma4", 6};
-    else if (pre.len == 0) {
+    else if (pre.len == 0 || str_is(pre, "default")) {
         const char *guess = guess_pre(vocab, gguf);
         pre = (struct oll_gguf_str){guess, strlen(guess)};
     }

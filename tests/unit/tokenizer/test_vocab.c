@@ -1,6 +1,7 @@
 /* What a vocabulary says about its tokens, and files that lie. */
 #include "tests/unit/tokenizer/forge_vocab.h"
 
+#include "engine/base/base64.h"
 #include "engine/base/mem.h"
 
 #include <math.h>
@@ -243,6 +244,106 @@ TEST(forged_charsmaps_are_bounded)
         }
         oll_tokenizer_free(tok);
     }
+}
+
+/* A table that turns A into a: unit 'A' leads to the unit that holds the replacement's offset. */
+static size_t make_charsmap(unsigned char *blob)
+{
+    const uint32_t n_units = 'A' + 1, unit = 1 << 10 | 1 << 8 | 'A', n_array = 4 * n_units;
+    memset(blob, 0, 4 + n_array);
+    memcpy(blob, &n_array, 4);
+    memcpy(blob + 4 + 4 * 'A', &unit, 4);
+    memcpy(blob + 4 + n_array, "a", 2);
+    return 4 + n_array + 2;
+}
+
+TEST(charsmaps_are_bytes_or_base64_in_pieces)
+{
+    static const char *const texts[] = {"<pad>", "</s>", "<unk>", "a"};
+    unsigned char blob[300];
+    size_t n = make_charsmap(blob);
+    struct oll_strbuf base64;
+    oll_strbuf_init(&base64, 1024);
+    oll_base64_encode(blob, n, &base64);
+    for (int in_pieces = 0; in_pieces < 2; in_pieces++) {
+        struct forge f;
+        forge_init(&f, "bert", "t5");
+        forge_strings(&f, "tokenizer.ggml.tokens", texts, COUNT(texts));
+        forge_bool(&f, "tokenizer.ggml.add_space_prefix", false);
+        if (in_pieces) {
+            forge_array(&f, "tokenizer.ggml.precompiled_charsmap", OLL_GGUF_STRING, base64.len);
+            for (size_t i = 0; i < base64.len; i++)
+                forge_bytes(&f.pairs, base64.data + i, 1);
+        } else {
+            forge_array(&f, "tokenizer.ggml.precompiled_charsmap", OLL_GGUF_U8, n);
+            oll_strbuf_add(&f.pairs, blob, n);
+        }
+        struct oll_tokenizer *tok = forge_must_load(&f);
+        CHECK_STR(encoded(tok, "A", 0), "3");
+        oll_tokenizer_free(tok);
+    }
+    oll_strbuf_free(&base64);
+}
+
+TEST(a_charsmap_of_other_strings_is_refused)
+{
+    static const char *const texts[] = {"<pad>", "</s>", "<unk>", "a"};
+    struct forge f;
+    forge_init(&f, "bert", "t5");
+    forge_strings(&f, "tokenizer.ggml.tokens", texts, COUNT(texts));
+    forge_strings(&f, "tokenizer.ggml.precompiled_charsmap", (const char *const[]){"A", "?"}, 2);
+    check_refused(&f, OLL_ERR_FORMAT, "precompiled_charsmap");
+}
+
+/* The ids of "a't" tell how the text was cut: as one piece, before the mark, or round it. */
+static void check_guess(const char *arch, const char *pre, const char *ids)
+{
+    static const char *const texts[] = {"a", "'", "t", "'t", "a't"};
+    static const char *const merges[] = {"' t", "a 't"};
+    struct forge f;
+    forge_init(&f, arch, "gpt2");
+    if (pre)
+        forge_str(&f, "tokenizer.ggml.pre", pre);
+    forge_bool(&f, "tokenizer.ggml.add_bos_token", false);
+    forge_strings(&f, "tokenizer.ggml.tokens", texts, COUNT(texts));
+    forge_strings(&f, "tokenizer.ggml.merges", merges, COUNT(merges));
+    struct oll_tokenizer *tok = forge_must_load(&f);
+    CHECK_STR(encoded(tok, "a't", 0), ids);
+    oll_tokenizer_free(tok);
+}
+
+TEST(a_missing_pre_is_guessed_from_the_architecture)
+{
+    check_guess("gpt-oss", NULL, "4");
+    check_guess("gptoss", NULL, "4");
+    check_guess("gptoss", "default", "4");
+    check_guess("mistral3", NULL, "0 3");
+    check_guess("glmocr", NULL, "0 3");
+    check_guess("lfm2", NULL, "0 3");
+    check_guess("test", NULL, "0 1 2");
+    check_guess("test", "default", "0 1 2");
+}
+
+/* Early files of llama 3 say "default"; their end token gives them away, and a token begins texts.
+ */
+TEST(a_default_pre_is_doubted_where_tokens_tell_more)
+{
+    enum { N = 128010 };
+    struct forge f;
+    char text[16];
+    forge_init(&f, "llama", "gpt2");
+    forge_str(&f, "tokenizer.ggml.pre", "default");
+    forge_u32(&f, "tokenizer.ggml.bos_token_id", 5);
+    forge_array(&f, "tokenizer.ggml.tokens", OLL_GGUF_STRING, N);
+    for (int id = 0; id < N; id++) {
+        snprintf(text, sizeof text, "t%d", id);
+        const char *t = id == N - 1 ? "<|eot_id|>" : id == 0 ? "a" : text;
+        forge_bytes(&f.pairs, t, strlen(t));
+    }
+    forge_strings(&f, "tokenizer.ggml.merges", (const char *const[]){"a b"}, 1);
+    struct oll_tokenizer *tok = forge_must_load(&f);
+    CHECK_STR(encoded(tok, "a", OLL_ENCODE_ADD_SPECIAL), "5 0");
+    oll_tokenizer_free(tok);
 }
 
 TEST(a_model_without_a_tokenizer_takes_only_ids)
