@@ -314,8 +314,9 @@ static curl_socket_t on_socket(void *user, curlsocktype purpose, struct curl_soc
     (void)purpose;
     if (kind == HTTPS_PRIVATE && t->to_origin)
         t->session->private_ok = true;
-    bool ok =
-        t->by_proxy || kind == HTTPS_PUBLIC || (kind == HTTPS_PRIVATE && t->session->private_ok);
+    /* A socket that the user named is no address of a network. */
+    bool ok = t->session->unix_socket || t->by_proxy || kind == HTTPS_PUBLIC ||
+              (kind == HTTPS_PRIVATE && t->session->private_ok);
     if (!ok) {
         OLL_FAIL(&t->err, OLL_ERR_DENIED, "%s: refused: its host has a %s address", t->url,
                  kind == HTTPS_PRIVATE ? "private" : "link-local or reserved");

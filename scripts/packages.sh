@@ -11,6 +11,7 @@ build ninja-build cmd ninja
 build pkg-config cmd pkg-config
 build libssl-dev lib libcrypto
 build libcurl4-openssl-dev lib libcurl
+build libedit-dev lib libedit
 model python3 cmd python3
 model python3-pip python pip
 check clang-19 cmd clang-19

@@ -229,9 +229,7 @@ const struct cli_command cli_create = {
     .summary = "Create a model",
     .details = "The Modelfile names a model, a GGUF file or a folder of safetensors files (FROM),\n"
                "and what belongs to it: TEMPLATE, SYSTEM, PARAMETER, ADAPTER, MESSAGE, LICENSE.\n"
-               "Without -f and without a Modelfile the files of this folder are the model.\n\n"
-               "Environment Variables:\n"
-               "      OLLAMA_HOST                   server to use (default 127.0.0.1:11434)",
+               "Without -f and without a Modelfile the files of this folder are the model.",
     .options = options,
     .variables = cli_host_variables,
     .min_args = 1,

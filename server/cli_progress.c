@@ -135,7 +135,8 @@ static void line_text(const struct cli_progress *p, const struct line *l, int wi
     } else if (l->stopped) {
         snprintf(out, CLI_PROGRESS_LINE_MAX, "%s ", l->title);
     } else {
-        snprintf(out, CLI_PROGRESS_LINE_MAX, "%s %s ", l->title, frames[p->frame % 10]);
+        snprintf(out, CLI_PROGRESS_LINE_MAX, "%s%s%s ", l->title, l->title[0] ? " " : "",
+                 frames[p->frame % 10]);
     }
 }
 
@@ -184,7 +185,7 @@ void cli_progress_tick(struct cli_progress *p)
 static void print_plain(struct line *l, bool is_new)
 {
     if (!l->is_bar) {
-        if (is_new)
+        if (is_new && l->title[0])
             fprintf(stderr, "%s\n", l->title);
         return;
     }
@@ -259,6 +260,18 @@ void cli_progress_show(struct cli_progress *p, const char *key, const char *titl
     else if (is_new)
         draw(p);
     cli_progress_tick(p);
+}
+
+void cli_progress_clear(struct cli_progress *p)
+{
+    if (p && p->terminal && p->n_drawn > 0) {
+        for (int i = 0; i < p->n_drawn; i++)
+            fprintf(stderr, "%s\033[1G\033[2K", i > 0 ? "\033[A" : "");
+        fflush(stderr);
+    }
+    if (p)
+        oll_free(p->lines);
+    oll_free(p);
 }
 
 void cli_progress_free(struct cli_progress *p)

@@ -16,6 +16,8 @@ void cli_progress_show(struct cli_progress *p, const char *key, const char *titl
                        uint64_t completed);
 /* Moves spinners and rates on; to be called every 100 ms or more often. */
 void cli_progress_tick(struct cli_progress *p);
+/* Wipes the block off the screen and ends it. */
+void cli_progress_clear(struct cli_progress *p);
 /* Draws for the last time and ends the block with a newline. */
 void cli_progress_free(struct cli_progress *p);
 

@@ -1,4 +1,6 @@
 /* `oll show` (cli-and-scheduler 2.5). */
+#include "server/cli_show.h"
+
 #include "engine/base/mem.h"
 #include "registry/model_facts.h"
 #include "server/cli.h"
@@ -277,7 +279,7 @@ static void print_head(const struct oll_json *root, const char *key, const char 
     cli_columns_print(&t, title);
 }
 
-static void print_all(const struct oll_json *root, bool verbose, struct oll_arena *arena)
+void cli_show_print(const struct oll_json *root, bool verbose, struct oll_arena *arena)
 {
     print_model(root, arena);
     print_capabilities(root, arena);
@@ -325,7 +327,7 @@ static int run_show(const struct cli_args *args)
         printf("%s%s", oll_json_get_str(root, parts[chosen].name, ""),
                parts[chosen].newline ? "\n" : "");
     else if (status == OLL_OK)
-        print_all(root, request.verbose, &arena);
+        cli_show_print(root, request.verbose, &arena);
     oll_arena_free(&arena);
     return status == OLL_OK ? 0 : cli_fail(&err);
 }

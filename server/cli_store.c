@@ -4,6 +4,7 @@
 #include "registry/size_text.h"
 #include "server/cli.h"
 #include "server/cli_client.h"
+#include "server/cli_list.h"
 #include "server/cli_table.h"
 #include "server/env.h"
 #include "server/models.h"
@@ -110,22 +111,27 @@ static oll_status list_local(struct list *list, struct oll_error *err)
     return status;
 }
 
-static int run_list(const struct cli_args *args)
+oll_status cli_list_print(struct cli_client *client, const char *prefix, struct oll_error *err)
 {
     static const char *const header[] = {"NAME", "ID", "SIZE", "MODIFIED"};
-    struct cli_client client;
-    struct oll_error err = {0};
-    struct list list = {.prefix = args->n_positional > 0 ? args->positional[0] : "",
-                        .now = (int64_t)time(NULL)};
+    struct list list = {.prefix = prefix, .now = (int64_t)time(NULL)};
     oll_arena_init(&list.arena, ARENA_BYTES);
-    oll_status status = cli_client_open(&client, cli_has(args, "local"), &err);
-    if (status == OLL_OK)
-        status = client.store ? list_local(&list, &err) : list_remote(&client, &list, &err);
+    oll_status status = client->store ? list_local(&list, err) : list_remote(client, &list, err);
     if (status == OLL_OK)
         cli_table_print(header, N_COLUMNS, list.cells, list.n_rows);
-    cli_client_close(&client);
     oll_free(list.cells);
     oll_arena_free(&list.arena);
+    return status;
+}
+
+static int run_list(const struct cli_args *args)
+{
+    struct cli_client client;
+    struct oll_error err = {0};
+    oll_status status = cli_client_open(&client, cli_has(args, "local"), &err);
+    if (status == OLL_OK)
+        status = cli_list_print(&client, args->n_positional > 0 ? args->positional[0] : "", &err);
+    cli_client_close(&client);
     return status == OLL_OK ? 0 : cli_fail(&err);
 }
 

@@ -125,21 +125,17 @@ static oll_status run_transfer(struct cli_client *client, const struct kind *kin
                                bool insecure, struct oll_error *err)
 {
     struct display d = {kind, cli_progress_new()};
-    cli_client_catch();
     oll_status status = client->store ? run_local(client, &d, name, insecure, err)
                                       : run_remote(client, &d, name, insecure, err);
     cli_progress_free(d.progress);
-    cli_client_release();
     return status;
 }
 
-oll_status cli_pull_to_store(const char *name, bool insecure, struct oll_error *err)
+oll_status cli_transfer_pull(struct cli_client *client, const char *name, bool insecure,
+                             struct oll_error *err)
 {
-    struct cli_client client;
-    OLL_TRY(cli_client_open(&client, true, err));
-    oll_status status = run_transfer(&client, &pull_kind, name, insecure, err);
-    cli_client_close(&client);
-    return status;
+    cli_client_catch();
+    return run_transfer(client, &pull_kind, name, insecure, err);
 }
 
 /* ---- commands ---- */
@@ -149,9 +145,11 @@ static int run_command(const struct cli_args *args, const struct kind *kind)
     struct cli_client client;
     struct oll_error err = {0};
     oll_status status = cli_client_open(&client, cli_has(args, "local"), &err);
+    cli_client_catch();
     if (status == OLL_OK)
         status = run_transfer(&client, kind, args->positional[0], cli_has(args, "insecure"), &err);
     cli_client_close(&client);
+    cli_client_release();
     return status == OLL_OK ? 0 : cli_fail(&err);
 }
 
@@ -178,9 +176,11 @@ static int run_push(const struct cli_args *args)
     struct oll_error err = {0};
     const char *name = args->positional[0];
     oll_status status = cli_client_open(&client, cli_has(args, "local"), &err);
+    cli_client_catch();
     if (status == OLL_OK)
         status = run_transfer(&client, &push_kind, name, cli_has(args, "insecure"), &err);
     cli_client_close(&client);
+    cli_client_release();
     if (status == OLL_OK) {
         print_place(name);
         return 0;

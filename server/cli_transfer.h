@@ -6,8 +6,11 @@
 
 #include <stdbool.h>
 
-/* Pulls a model into the store of this machine, whether a server runs or not, with progress on
- * standard error. Ctrl-C ends the process as it does otherwise; what came is kept. */
-oll_status cli_pull_to_store(const char *name, bool insecure, struct oll_error *err) OLL_MUST_USE;
+struct cli_client;
+
+/* Pulls a model through an open client, with progress on standard error. Ctrl-C is caught and ends
+ * it with OLL_ERR_CANCELED (cli_client_release is the caller's); what came is kept. */
+oll_status cli_transfer_pull(struct cli_client *client, const char *name, bool insecure,
+                             struct oll_error *err) OLL_MUST_USE;
 
 #endif

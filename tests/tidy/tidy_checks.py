@@ -201,6 +201,7 @@ def check_calls(tree):
 # Libraries are each known to one file.
 LIBRARIES = {
     "openssl/": ("engine/base/sha256.c", "registry/crypto.c"),
+    "histedit.h": ("server/cli_line.c",),
     "curl/": ("registry/https.c", "bench/bench_http.c"),
     "vulkan/": ("kernels/vulkan/vulkan_device.c",),
 }
