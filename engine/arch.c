@@ -157,9 +157,9 @@ static void adjust_gpt_oss(struct hparams_reader *r, struct model_hparams *hp)
     hp->gating = OLL_GATING_SOFTMAX_SELECTED;
     hp->expert_normalise = false;
     hparams_window(r, hp, 128, 2);
+    hp->ropes[HPARAMS_ROPE_MAIN].scaling = ROPE_SCALING_YARN;
     /* Another producer's files leave out what all models of the family share. */
     if (strcmp(hp->prefix, "gptoss") == 0) {
-        hp->ropes[HPARAMS_ROPE_MAIN].scaling = ROPE_SCALING_YARN;
         hp->ropes[HPARAMS_ROPE_MAIN].factor = 32;
         hp->ropes[HPARAMS_ROPE_MAIN].n_ctx_orig = 4096;
     }

@@ -24,7 +24,8 @@ static void bind_shared(struct binder *b, struct model_layer *l)
     const struct model_hparams *hp = &b->model->hp;
     if (!bind_has(b, "ffn_up_shexp"))
         return;
-    l->n_ff_shexp = hp->n_ff_shexp != 0 ? hp->n_ff_shexp : bind_dim(b, "ffn_up_shexp", 1, 1);
+    /* The key means one of several shared experts in some files, all of them in others. */
+    l->n_ff_shexp = bind_dim(b, "ffn_up_shexp", 1, 1);
     if (arch_has(hp, ARCH_GATED))
         bind_group(b, NULL,
                    (struct bind_part[]){{"ffn_gate_shexp", l->n_ff_shexp, &l->ffn_gate_shexp},

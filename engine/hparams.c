@@ -156,7 +156,6 @@ static const struct row rows[] = {
     U32("expert_count", NULL, n_expert, 0, 1024),
     U32("expert_used_count", NULL, n_expert_used, 0, 1024),
     U32("expert_feed_forward_length", NULL, n_ff_exp, 0, WIDTH_MAX),
-    U32("expert_shared_feed_forward_length", NULL, n_ff_shexp, 0, WIDTH_MAX),
     F32("expert_weights_scale", NULL, expert_scale, 0, 1e6),
     BOOL("expert_weights_norm", NULL, expert_normalise),
     U32("expert_group_count", NULL, n_expert_group, 0, 1024),
@@ -391,7 +390,7 @@ static void read_layers(struct hparams_reader *r, struct model_hparams *hp)
                    offsetof(struct layer_hparams, n_head));
     read_per_layer(r, hp, "attention.head_count_kv", 1, HEAD_MAX, 0,
                    offsetof(struct layer_hparams, n_head_kv));
-    read_per_layer(r, hp, "feed_forward_length", 1, WIDTH_MAX, 0,
+    read_per_layer(r, hp, "feed_forward_length", 0, WIDTH_MAX, 0,
                    offsetof(struct layer_hparams, n_ff));
     if (r->status == OLL_OK)
         read_head_dims(r, hp);

@@ -57,7 +57,7 @@ struct model_hparams {
 
     /* feed-forward */
     uint32_t n_expert, n_expert_used;
-    uint32_t n_ff_exp, n_ff_shexp; /* 0: the tensors say */
+    uint32_t n_ff_exp; /* 0: the tensors say */
     enum oll_gating gating;
     bool expert_normalise;
     float expert_scale; /* 0 and 1: none */

@@ -11,6 +11,10 @@ DEFAULTS = {
     "rope": "none", "n_rot": 0, "base": 10000.0,      # "norm": pairs (2i, 2i + 1); "neox": pairs (i, i + n_rot / 2)
     "rope_layers": None, "rope_factors": None,        # layers that rotate (None: all); divisors of the frequencies
     "yarn": None, "yarn_layers": None,                # (factor, original context); layers it applies to
+    "yarn_turns": (32, 1), "magnitude": None,         # fast and slow; None: 1, with yarn 1 + 0.1 ln(factor)
+    "linear": 1.0, "linear_layers": None, "bases": None,  # divisor of the angles; layers; base of each layer
+    "kv_heads": None,                                 # of each layer
+    "attn_softcap": 0.0, "final_softcap": 0.0,
     "windows": None,                                  # of each layer, 0: none
     "alibi": 0.0, "clamp": 0.0, "attn_scale": None,
     "qk_norm": None, "qk_norm_after_rope": False,     # "head", "heads" (own weights per head), "vector"
@@ -64,6 +68,14 @@ ACTS = {
 }
 
 
+GATINGS = {
+    "softmax": softmax,
+    "sigmoid": lambda x: [sigmoid(v) for v in x],
+    "softmax of chosen": lambda x: x,
+    "root of softplus": lambda x: [math.sqrt(math.log(1 + math.exp(v))) for v in x],
+}
+
+
 # ---- one model ----
 
 class Reference:
@@ -86,23 +98,27 @@ class Reference:
     def frequencies(self, il):
         d = self.d
         out = []
+        base = d["bases"][il] if d["bases"] else d["base"]
         for i in range(d["n_rot"] // 2):
-            f = d["base"] ** (-2 * i / d["n_rot"])
+            f = base ** (-2 * i / d["n_rot"])
             if d["rope_factors"]:
                 f /= d["rope_factors"][i]
+            if d["linear_layers"] is None or il in d["linear_layers"]:
+                f /= d["linear"]
             out.append(f)
+        magnitude = d["magnitude"] or 1.0
         if not d["yarn"] or (d["yarn_layers"] is not None and il not in d["yarn_layers"]):
-            return out, 1.0
+            return out, magnitude
         factor, original = d["yarn"]
 
         def pair(turns):
             return d["n_rot"] * math.log(original / (2 * math.pi * turns)) / (2 * math.log(d["base"]))
-        low = max(0, math.floor(pair(32)))
-        high = min(d["n_rot"] - 1, math.ceil(pair(1)))
+        low = max(0, math.floor(pair(d["yarn_turns"][0])))
+        high = min(d["n_rot"] - 1, math.ceil(pair(d["yarn_turns"][1])))
         for i, f in enumerate(out):
             slow = min(1.0, max(0.0, (i - low) / max(0.001, high - low)))
             out[i] = f * (1 - slow) + f / factor * slow
-        return out, 1 + 0.1 * math.log(factor)
+        return out, d["magnitude"] or 1 + 0.1 * math.log(factor)
 
     def rotate(self, il, head, pos):
         d = self.d
@@ -150,7 +166,7 @@ class Reference:
 
     def attention(self, il, inputs):
         d, hd = self.d, self.d["head_dim"]
-        n_head, n_kv = d["n_head"], d["n_head_kv"]
+        n_head, n_kv = d["n_head"], d["kv_heads"][il] if d["kv_heads"] else d["n_head_kv"]
         window = d["windows"][il] if d["windows"] else 0
         scale = d["attn_scale"] or hd ** -0.5
         q = [self.heads(il, "q", x, n_head, t) for t, x in enumerate(inputs)]
@@ -168,6 +184,8 @@ class Reference:
             for h in range(n_head):
                 g = h // (n_head // n_kv)
                 s = [scale * sum(a * b for a, b in zip(q[t][h], k[j][g])) for j in seen]
+                if d["attn_softcap"]:
+                    s = [d["attn_softcap"] * math.tanh(e / d["attn_softcap"]) for e in s]
                 if d["alibi"]:
                     s = [e - self.slope(h) * abs(t - j) for e, j in zip(s, seen)]
                 p = softmax(s)
@@ -209,10 +227,12 @@ class Reference:
     def moe(self, il, x):
         d = self.d
         logits = self.linear("blk.%d.ffn_gate_inp" % il, x)
-        p = softmax(logits) if d["gating"] == "softmax" else [sigmoid(v) for v in logits]
+        p = GATINGS[d["gating"]](logits)
         bias = self.get("blk.%d.exp_probs_b.bias" % il)
         chosen = self.choose(add(p, bias) if bias else p)
         weights = [p[e] for e in chosen]
+        if d["gating"] == "softmax of chosen":
+            weights = softmax(weights)
         if d["normalise"]:
             weights = [w / sum(weights) for w in weights]
         y = [0.0] * len(x)
@@ -264,4 +284,6 @@ class Reference:
             stream = self.block(il, stream)
         head = self.w.get("output.weight") or self.w["token_embd.weight"]
         bias = self.get("output.bias")
-        return [[d["logit_scale"] * v for v in matvec(head, self.norm("output_norm", x), bias)] for x in stream]
+        rows = [[d["logit_scale"] * v for v in matvec(head, self.norm("output_norm", x), bias)] for x in stream]
+        cap = d["final_softcap"]
+        return [[cap * math.tanh(v / cap) for v in row] for row in rows] if cap else rows

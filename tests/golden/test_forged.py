@@ -4,6 +4,7 @@
 Each case forges a tiny model with random weights, writes it as GGUF and compares every logit of `oll logits` with an
 independent implementation (model_reference.py).
 """
+import math
 import os
 import random
 import sys
@@ -76,14 +77,15 @@ class Forge:
 
     def attention(self, il):
         d, o, b = self.d, self.options, "blk.%d." % il
-        n_q, n_kv = d["n_head"] * d["head_dim"], d["n_head_kv"] * d["head_dim"]
+        kv_heads = d["kv_heads"][il] if d["kv_heads"] else d["n_head_kv"]
+        n_q, n_kv = d["n_head"] * d["head_dim"], kv_heads * d["head_dim"]
         bias = o.get("bias", ())
         self.matrix(b + "attn_q", N_EMBD, n_q, "q" in bias)
         self.matrix(b + "attn_k", N_EMBD, n_kv, "k" in bias)
         self.matrix(b + "attn_v", N_EMBD, n_kv, "v" in bias)
         self.matrix(b + "attn_output", n_q, N_EMBD, "o" in bias)
         self.head_norm(b + "attn_q_norm", d["n_head"])
-        self.head_norm(b + "attn_k_norm", d["n_head_kv"])
+        self.head_norm(b + "attn_k_norm", kv_heads)
         if o.get("fused"):
             self.fuse_qkv(il)
         if o.get("sub_norms"):
@@ -141,7 +143,14 @@ class Forge:
         if not self.options.get("tied"):
             self.matrix("output", N_EMBD, N_VOCAB, self.options.get("output_bias", False))
         if self.d["rope_factors"]:
-            self.tensors["rope_freqs.weight"] = gguf.floats(self.d["rope_factors"], (len(self.d["rope_factors"]),))
+            factors = gguf.floats(self.d["rope_factors"], (len(self.d["rope_factors"]),))
+            others = gguf.floats([1.5] * len(self.d["rope_factors"]), (len(self.d["rope_factors"]),))
+            longrope = self.options.get("longrope")
+            if longrope:
+                self.tensors["rope_factors_long.weight"] = factors if longrope == "long" else others
+                self.tensors["rope_factors_short.weight"] = factors if longrope == "short" else others
+            else:
+                self.tensors["rope_freqs.weight"] = factors
 
 
 def metadata(arch, forge):
@@ -153,11 +162,15 @@ def metadata(arch, forge):
         "feed_forward_length": (gguf.U32, N_FF), "attention.head_count": (gguf.U32, d["n_head"]),
         "attention.head_count_kv": (gguf.U32, d["n_head_kv"]), eps: (gguf.F32, d["eps"]),
     }
+    if forge.options.get("no_eps"):
+        del keys[eps]
     if d["n_expert"]:
         keys["expert_count"] = (gguf.U32, d["n_expert"])
         keys["expert_used_count"] = (gguf.U32, d["n_used"])
         keys["expert_feed_forward_length"] = (gguf.U32, N_FF_EXP)
-    if d["n_rot"] and d["n_rot"] != d["head_dim"]:
+    if d["kv_heads"]:
+        keys["attention.head_count_kv"] = (gguf.ARRAY, (gguf.U32, d["kv_heads"]))
+    if d["n_rot"] and d["n_rot"] != d["head_dim"] and not forge.options.get("no_rot_key"):
         keys["rope.dimension_count"] = (gguf.U32, d["n_rot"])
     keys.update(forge.options.get("keys", {}))
     out = {"general.architecture": (gguf.STRING, arch)}
@@ -187,6 +200,21 @@ YARN = {"rope.scaling.type": (gguf.STRING, "yarn"), "rope.scaling.factor": (gguf
         "rope.scaling.original_context_length": (gguf.U32, 16)}
 SIGMOID = {"gating": "sigmoid", "expert_scale": 1.5}
 SIGMOID_KEYS = {"expert_weights_scale": (gguf.F32, 1.5), "expert_gating_func": (gguf.U32, 2)}
+
+LINEAR = {"rope.scaling.type": (gguf.STRING, "linear"), "rope.scaling.factor": (gguf.F32, 4.0)}
+GEMMA = {"act": "gelu", "embedding_scale": N_EMBD ** 0.5, "rope": "neox", "n_rot": 8}
+FACTORS = [1.0, 2.0, 4.0, 8.0]
+
+
+def scaled(**keys):
+    """YARN and further numbers."""
+    return {"keys": dict(YARN, **{"rope.scaling." + k: (gguf.F32, v) for k, v in keys.items()})}
+
+
+def longrope(which, original):
+    keys = {"rope.scaling.original_context_length": (gguf.U32, original), "rope.scaling.attn_factor": (gguf.F32, 1.25)}
+    return {"longrope": which, "keys": keys}
+
 
 # name, architecture, description, options of the file
 CASES = [
@@ -270,6 +298,43 @@ CASES = [
                "logit_scale": (gguf.F32, 0.25)}}),
     ("llama with ALiBi-free experts and shared expert", "llama", moe(rope="norm", n_rot=8), {"shared": True}),
     ("qwen2 with yarn", "qwen2", neox(yarn=(4.0, 16)), {"bias": "qkv", "keys": YARN}),
+    ("qwen2 with yarn between other turns", "qwen2", neox(yarn=(4.0, 64), yarn_turns=(8, 0.25)),
+     {"keys": dict(scaled(yarn_beta_fast=8.0, yarn_beta_slow=0.25)["keys"],
+                   **{"rope.scaling.original_context_length": (gguf.U32, 64)})}),
+    ("qwen2 with yarn and a factor", "qwen2", neox(yarn=(4.0, 16), magnitude=1.5 * (1 + 0.1 * math.log(4))),
+     scaled(attn_factor=1.5)),
+    ("qwen2 with yarn and its own magnitude", "qwen2", neox(yarn=(4.0, 16), magnitude=0.7), scaled(yarn_attn_factor=0.7)),
+    ("mistral3 with half a logarithm", "mistral3",
+     llama(yarn=(4.0, 16), magnitude=(1 + 0.1 * math.log(4)) / (1 + 0.05 * math.log(4))),
+     scaled(yarn_log_multiplier=0.5)),
+    ("llama with linear scaling and a factor", "llama", llama(linear=4.0, magnitude=1.25),
+     {"keys": dict(LINEAR, **{"rope.scaling.attn_factor": (gguf.F32, 1.25)})}),
+    ("llama with both scalings", "llama", llama(linear=4.0, rope_factors=FACTORS), {"keys": LINEAR}),
+    ("phi3 beyond its original context", "phi3", neox(rope_factors=FACTORS, magnitude=1.25), longrope("long", 16)),
+    ("phi3 within its original context", "phi3", neox(rope_factors=FACTORS, magnitude=1.25), longrope("short", 64)),
+    ("minicpm beyond its original context", "minicpm",
+     llama(embedding_scale=12.0, residual_scale=1.4 / N_LAYER ** 0.5, logit_scale=256 / N_EMBD, rope_factors=FACTORS,
+           magnitude=1.25), longrope("long", 16)),
+    ("llama whose layers differ in kv heads", "llama", llama(kv_heads=[4, 1]), {}),
+    ("gemma", "gemma", dict(GEMMA), {"tied": True}),
+    ("gemma2 without caps", "gemma2",
+     dict(GEMMA, post_norm=True, windows=[8, 0], attn_softcap=50.0, final_softcap=30.0),
+     {"tied": True, "keys": {"attention.sliding_window": (gguf.U32, 8)}}),
+    ("gemma3 with the long context's scaling unsaid", "gemma3",
+     dict(GEMMA, post_norm=True, qk_norm="head", windows=[8, 0], bases=[1e4, 1e6], linear=8.0, linear_layers=[1],
+          eps=1e-6),
+     {"tied": True, "no_eps": True,
+      "keys": {"attention.sliding_window": (gguf.U32, 8), "attention.sliding_window_pattern": (gguf.U32, 2),
+               "context_length": (gguf.U32, 131072)}}),
+    ("chatglm", "chatglm", llama(n_rot=4), {"no_rot_key": True, "fused": True, "bias": "qkv"}),
+    ("glm4", "glm4", llama(n_rot=4, post_norm=True), {"no_rot_key": True, "bias": "qkv"}),
+    ("stablelm", "stablelm", layer(rope="neox", n_rot=2), {"no_rot_key": True}),
+    ("command-r without a scale", "command-r", layer(rope="norm", n_rot=8, parallel=True, logit_scale=0.0625),
+     {"no_norm_bias": True, "tied": True}),
+    ("experts chosen before the softmax", "llama", moe(rope="norm", n_rot=8, gating="softmax of chosen", normalise=False),
+     {"keys": {"expert_gating_func": (gguf.U32, 3)}}),
+    ("experts weighed by roots", "llama", moe(rope="norm", n_rot=8, gating="root of softplus"),
+     {"keys": {"expert_gating_func": (gguf.U32, 4)}}),
     ("llama with an attention scale", "llama", llama(attn_scale=0.2),
      {"keys": {"attention.scale": (gguf.F32, 0.2)}}),
 ]

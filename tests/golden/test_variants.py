@@ -259,6 +259,19 @@ def no_expert_width(m):
     m.drop("expert_feed_forward_length")
 
 
+def shared_width_of_one(m):
+    """The key counts one of two shared experts, whose rows the tensors join."""
+    m.put("expert_shared_feed_forward_length", gguf.U32, m.get("expert_shared_feed_forward_length") // 2)
+
+
+def no_dense_width(m):
+    m.put("feed_forward_length", gguf.U32, 0)
+
+
+def no_scaling_type(m):
+    m.drop("rope.scaling.type")
+
+
 def draft_layer(m):
     """An appended layer for predicting further tokens is not run."""
     m.put("block_count", gguf.U32, m.get("block_count") + 1)
@@ -277,6 +290,7 @@ VARIANTS = [
     ("mistral3", ollama_mistral3, 99), ("glm4", ollama_glmocr, 99), ("qwen2vl", ollama_qwen25vl, 99),
     ("mixtral", fused_experts, 99), ("mixtral", expert_scales, 99), ("mixtral", router_keys, 99),
     ("qwen3moe", no_expert_width, 99), ("qwen3moe", fused_experts, 99), ("qwen2moe", no_expert_width, 99),
+    ("qwen2moe", shared_width_of_one, 99), ("qwen3moe", no_dense_width, 99), ("gpt-oss-f32", no_scaling_type, 99),
     ("granitemoe", fused_matrices, 99), ("gpt-oss", ollama_gptoss, 99), ("gpt-oss", ollama_gptoss_interleaved, 99),
     ("gpt-oss-f32", ollama_gptoss, 99), ("gpt-oss-f32", fused_experts, 99),
     ("gemma-embedding", ollama_embeddinggemma, 99), ("jina-bert-v2", fused_matrices, 99),
