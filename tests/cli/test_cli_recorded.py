@@ -223,7 +223,7 @@ class Replay:
         if case["id"].startswith("help/"):
             self.help(case)
         elif not has_models and (case["args"][0] in ("list", "ls", "ps") or
-                                 any(name in case["args"] for name in ("mc", "th", "emb")) or case["id"] == "cli/repl"):
+                                 any(name in case["args"] for name in ("mc", "th", "emb")) or case["id"] in ("cli/repl", "cli/cleanup2")):
             self.n_skipped += 1
         elif case.get("tty"):
             self.terminal(case)
