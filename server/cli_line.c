@@ -3,6 +3,7 @@
 #include "engine/base/mem.h"
 #include "engine/base/strbuf.h"
 #include "server/cli_client.h"
+#include "server/cli_editor.h"
 #include "server/env.h"
 
 #include <errno.h>
@@ -131,6 +132,36 @@ static unsigned char on_ctrl_d(EditLine *editor, int key)
     return CC_REFRESH;
 }
 
+/* The line goes through an editor and comes back unsent. */
+static unsigned char on_editor(EditLine *editor, int key)
+{
+    const LineInfo *line = el_line(editor);
+    const LineInfoW *wide = el_wline(editor);
+    struct oll_error err = {0};
+    char *text, *edited = NULL;
+    (void)key;
+    text = oll_strndup(line->buffer, (size_t)(line->lastchar - line->buffer));
+    if (!text)
+        return CC_ERROR;
+    el_set(editor, EL_PREP_TERM, 0);
+    if (cli_editor_edit(text, &edited, &err) == OLL_OK) {
+        size_t n = strlen(edited);
+        while (n > 0 && strchr("\r\n", edited[n - 1]))
+            edited[--n] = '\0';
+        el_cursor(editor, (int)(wide->lastchar - wide->cursor));
+        el_deletestr(editor, (int)(wide->lastchar - wide->buffer));
+        if (n > 0)
+            el_insertstr(editor, edited);
+    } else {
+        printf("\n%s\n", oll_error_text(&err));
+        fflush(stdout);
+    }
+    el_set(editor, EL_PREP_TERM, 1);
+    oll_free(edited);
+    oll_free(text);
+    return CC_REDISPLAY;
+}
+
 static void bind_keys(EditLine *e)
 {
     static const char *const keys[][2] = {
@@ -138,6 +169,7 @@ static void bind_keys(EditLine *e)
         {"^W", "ed-delete-prev-word"},
         {"^I", "oll-tab"},
         {"^D", "oll-leave"},
+        {"^G", "oll-editor"},
         {"\033[200~", "oll-paste"},
         {"\033[3~", "ed-delete-next-char"},
         {"\033[H", "ed-move-to-beg"},
@@ -147,6 +179,7 @@ static void bind_keys(EditLine *e)
     };
     el_set(e, EL_ADDFN, "oll-tab", "insert eight spaces", on_tab);
     el_set(e, EL_ADDFN, "oll-leave", "leave, or delete forward", on_ctrl_d);
+    el_set(e, EL_ADDFN, "oll-editor", "edit the line in an editor", on_editor);
     el_set(e, EL_ADDFN, "oll-paste", "insert what is pasted", on_paste);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         el_set(e, EL_BIND, keys[i][0], keys[i][1], NULL);

@@ -121,6 +121,7 @@ static const struct row shortcut_rows[] = {
     {"Ctrl + w", "Delete the word before"},
     {"Ctrl + p, Ctrl + n", "Earlier and later lines (up, down)"},
     {"Ctrl + l", "Clear the screen"},
+    {"Ctrl + g", "Edit the line in an editor"},
     {"Ctrl + c", "Stop the answer"},
     {"Ctrl + d", "Exit (on an empty line)"},
     {0},

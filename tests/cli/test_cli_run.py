@@ -104,6 +104,11 @@ def check_images(case, server, host):
 
 # ---- the chat ----
 
+EDITOR = """#!/bin/sh
+printf '%s' "$(cat "$1")" | tr a-z A-Z >"$1.new" && mv "$1.new" "$1"
+"""
+
+
 def step(t, text, pattern=PROMPT, seconds=20):
     """Types, and returns what came until the pattern."""
     start = len(t.raw)
@@ -116,7 +121,11 @@ def step(t, text, pattern=PROMPT, seconds=20):
 def check_chat(case):
     checks = case.checks
     with FakeServer({"m": ["completion"], "other": ["completion"]}) as server:
-        with case.terminal("run", "m", OLLAMA_HOST=server.address) as t:
+        editor = os.path.join(case.folder, "editor")
+        with open(editor, "w", encoding="utf-8") as f:
+            f.write(EDITOR)
+        os.chmod(editor, 0o755)
+        with case.terminal("run", "m", OLLAMA_HOST=server.address, OLLAMA_EDITOR=editor) as t:
             checks.true(t.wait_for(PROMPT), f"a prompt appears: {t.raw!r}")
             t.settle(0.1)
             step(t, "hello\r")
@@ -163,6 +172,9 @@ def check_editing(case, t, server):
     checks.equal(sent("a\tb\r"), "a        b", "Tab is eight blanks")
     checks.equal(sent("grün 東京 \U0001f600\x7f!\r"), "grün 東京 !", "wide characters")
     checks.equal(sent("\x1b[200~two\rlines\x1b[201~ more\r"), "two\nlines more", "a paste keeps its lines")
+    step(t, "edit grün\x07", "EDIT GR", 5)
+    checks.equal(sent(" more\r"), "EDIT GRüN more", "Ctrl-G goes through the editor")
+    sent("\x1b[200~two\rlines\x1b[201~ more\r")
     checks.equal(sent("\x1b[A\x01see: \r"), "see: two\nlines more", "the arrow recalls all of it")
 
 
