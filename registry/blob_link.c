@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { NOTE_BYTES_MAX = 512, HASH_BYTES = 1 << 20 };
+enum { NOTE_BYTES_MAX = 512 };
 
 static const char *const blobs_parts[] = {"blobs"};
 
@@ -174,29 +174,6 @@ oll_status oll_blob_link(const struct oll_store *store, struct oll_lease *lease,
 
 /* ---- checking ---- */
 
-static oll_status hash_blob(int fd, struct oll_digest *out, struct oll_error *err)
-{
-    struct oll_sha256 *h = oll_sha256_new();
-    char *buffer = oll_alloc(HASH_BYTES, 1);
-    oll_status status = OLL_OK;
-    if (!h || !buffer)
-        status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a digest");
-    for (ssize_t n = 1; status == OLL_OK && n > 0;) {
-        n = read(fd, buffer, HASH_BYTES);
-        if (n > 0)
-            oll_sha256_update(h, buffer, (size_t)n);
-        else if (n < 0 && errno == EINTR)
-            n = 1;
-        else if (n < 0)
-            status = disk_fail(err, "blob");
-    }
-    if (status == OLL_OK)
-        oll_sha256_final(h, out->bytes);
-    oll_sha256_free(h);
-    oll_free(buffer);
-    return status;
-}
-
 static oll_status put_aside(const struct oll_store *store, const struct oll_digest *digest,
                             const struct stat *seen, const char *name, struct oll_error *err)
 {
@@ -215,7 +192,7 @@ static oll_status check_again(const struct oll_store *store, int fd, const char 
     struct stat before, after;
     if (fstat(fd, &before) != 0)
         return disk_fail(err, "blob");
-    OLL_TRY(hash_blob(fd, &got, err));
+    OLL_TRY(blob_hash(fd, &got, err));
     if (memcmp(&got, digest, sizeof got) != 0)
         return put_aside(store, digest, &before, name, err);
     /* A change during the hash is left to the next check. */

@@ -216,6 +216,29 @@ oll_status oll_blob_writer_finish(struct oll_blob_writer *w, const struct oll_di
     return OLL_OK;
 }
 
+oll_status blob_hash(int fd, struct oll_digest *out, struct oll_error *err)
+{
+    struct oll_sha256 *h = oll_sha256_new();
+    char *buffer = oll_alloc(BUF_BYTES, 1);
+    oll_status status = OLL_OK;
+    if (!h || !buffer)
+        status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a digest");
+    for (ssize_t n = 1; status == OLL_OK && n > 0;) {
+        n = read(fd, buffer, BUF_BYTES);
+        if (n > 0)
+            oll_sha256_update(h, buffer, (size_t)n);
+        else if (n < 0 && errno == EINTR)
+            n = 1;
+        else if (n < 0)
+            status = disk_fail(err, "blob");
+    }
+    if (status == OLL_OK)
+        oll_sha256_final(h, out->bytes);
+    oll_sha256_free(h);
+    oll_free(buffer);
+    return status;
+}
+
 oll_status oll_blob_put(const struct oll_store *store, struct oll_lease *lease, const void *data,
                         size_t n, struct oll_digest *digest, bool *existed, struct oll_error *err)
 {

@@ -52,5 +52,7 @@ bool oll_blob_reuse(const struct oll_store *store, const struct oll_digest *dige
 oll_status blob_publish(const struct oll_store *store, int dir, const char *name, int fd,
                         const struct oll_digest *digest, bool *existed,
                         struct oll_error *err) OLL_MUST_USE;
+/* Hashes the rest of an open file. Internal. */
+oll_status blob_hash(int fd, struct oll_digest *out, struct oll_error *err) OLL_MUST_USE;
 
 #endif

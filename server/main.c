@@ -9,7 +9,8 @@ extern const struct cli_command cli_run;
 extern const struct cli_command cli_pull, cli_push;
 extern const struct cli_command cli_list, cli_cp, cli_rm;
 extern const struct cli_command cli_ps, cli_stop, cli_help;
-extern const struct cli_command cli_verify, cli_du, cli_prune, cli_export;
+extern const struct cli_command cli_verify, cli_du, cli_prune, cli_export, cli_save, cli_load,
+    cli_store_folder;
 extern const struct cli_command cli_tokenize, cli_detokenize;
 extern const struct cli_command cli_bench;
 extern const struct cli_command cli_gguf;
@@ -36,6 +37,9 @@ const struct cli_command *const cli_commands[] = {
     &cli_du,
     &cli_prune,
     &cli_export,
+    &cli_save,
+    &cli_load,
+    &cli_store_folder,
     /* Tools. */
     &cli_embed,
     &cli_tokenize,

@@ -32,6 +32,21 @@ class Command:
         return None if self.damaged else store.complaint()
 
 
+class Move(Command):
+    """The store goes to another folder: at every moment one of the two has each model whole."""
+
+    @staticmethod
+    def new(store):
+        place = Store(store.oll, store.home)
+        place.models = os.path.join(store.home, "new")
+        return place
+
+    def complaint(self, store):
+        new = self.new(store)
+        missing = [] if store.files("manifests") or new.files("manifests") else ["no model anywhere"]
+        return "; ".join(missing + [text for text in (store.complaint(), new.complaint()) if text]) or None
+
+
 def every_step(oll, folder, command, checks):
     counts = {}
     for kind in ("kill", "half", "EIO", "ENOSPC"):
@@ -46,7 +61,7 @@ def every_step(oll, folder, command, checks):
             what = f"{command.name}, {kind} at step {n}"
             expected = (-9,) if met and kind in ("kill", "half") else (0, 1) if met else (0,)
             checks.that(code in expected, f"{what}: exit code {code}: {text}")
-            checks.that(command.complaint(store) is None, f"{what}: {store.complaint()}")
+            checks.that(command.complaint(store) is None, f"{what}: {command.complaint(store)}")
             if code == 1 and not command.damaged:
                 checks.that(sum(line.startswith("Error: ") for line in text.splitlines()) == 1, f"{what}: {text}")
             if code == 0:
@@ -55,6 +70,7 @@ def every_step(oll, folder, command, checks):
                 code, text = store.run(*command.args)
                 checks.that(code == 0 and command.done(store), f"{what}, again: exit code {code}: {text}")
                 checks.that(store.complaint() is None, f"{what}, again: {store.complaint()}")
+                checks.that(command.complaint(store) is None, f"{what}, again: {command.complaint(store)}")
             n += met
         counts[kind] = n - 1
     print(f"{command.name}: " + ", ".join(f"{v} steps by {k}" for k, v in counts.items()), flush=True)
@@ -148,6 +164,10 @@ def main():
             with open(path, "wb") as f:
                 f.write(registry_text)
 
+        archive = os.path.join(folder, "archive.tar")
+        code, text = ready.run("save", name, "-o", archive)
+        checks.that(code == 0, text)
+
         def damaged(store):
             """One blob holds something else, one is missing."""
             copy_ready(store)
@@ -163,6 +183,9 @@ def main():
             Command("rm", copy_ready, ("rm", name), lambda store: not full(store), again=False),
             Command("verify --repair", damaged, ("verify", "--deep", "--repair", "--insecure"),
                     lambda store: store.complaint() is None, damaged=True),
+            Command("load", lambda store: None, ("load", archive), full),
+            Move("store move", copy_ready, ("store", "move", os.path.join(folder, "s", "new")),
+                 lambda store: full(Move.new(store)) and not store.files("blobs")),
             Command("push", copy_ready, ("push", "--insecure", name), full),
         ]
         if faults:

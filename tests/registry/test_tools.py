@@ -1,13 +1,17 @@
-"""What works on a store alone: du, prune, export.
+"""What works on a store alone: du, prune, export, save, load, store move.
 
     test_tools.py OLL [--only PART]
 """
 
 import argparse
+import io
+import json
 import os
 import re
 import shutil
+import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 
@@ -127,6 +131,211 @@ def export(w):
     w.checks.that(left == ["out.gguf"], f"export: leftovers {left}")
 
 
+def archive(w, store, *names):
+    path = os.path.join(w.folder, f"{len(os.listdir(w.folder))}.tar")
+    w.runs(store, "save", *names, "-o", path)
+    return path
+
+
+def same_models(a, b):
+    """All models of b are those of a."""
+    def read(store):
+        found = {}
+        for name in store.files("manifests"):
+            with open(os.path.join(store.models, name), "rb") as f:
+                found[name] = f.read()
+        return found
+    have, got = read(a), read(b)
+    return got and all(have.get(name) == text for name, text in got.items())
+
+
+@case
+def save_and_load(w):
+    store, other = w.store(), w.store(False)
+    path = archive(w, store, "one", "me/two")
+    with tarfile.open(path) as tar:
+        names = tar.getnames()
+        index = json.load(tar.extractfile("index.json"))
+        for name in names[2:]:
+            data = tar.extractfile(name).read()
+            w.checks.that(name == "blobs/sha256/" + digest_of(data)[7:], f"save: {name} holds what it says")
+    w.checks.that(names[:2] == ["oci-layout", "index.json"] and len(names) == 8 and len(set(names)) == 8, f"{names}")
+    w.checks.that([m["annotations"]["org.opencontainers.image.ref.name"] for m in index["manifests"]] ==
+                  [f"{HOST}/library/one:latest", f"{HOST}/me/two:latest"], str(index))
+    text = w.runs(other, "load", path)
+    w.checks.that("loaded 'one:latest'\nloaded 'me/two:latest'\n" in text, text)
+    w.checks.that(other.complaint() is None and same_models(store, other) and len(other.files("blobs")) == 4,
+                  f"load: {other.complaint()}")
+    w.checks.that(not other.files("oll/leases") and not other.files("oll/tmp"), "load: leftovers")
+    w.runs(other, "load", path)
+    with open(path, "rb") as a, open(archive(w, other, "one", "me/two"), "rb") as b:
+        w.checks.that(a.read() == b.read(), "equal models make equal archives")
+    w.fails(store, ["exists; --force"], "save", "one", "-o", path)
+    w.fails(store, ["model 'none:latest' not found"], "save", "one", "none", "-o", path + "x")
+    w.fails(store, ["invalid model name"], "save", "a b", "-o", path + "x")
+    w.checks.that(not os.path.exists(path + "x"), "a save that failed leaves no file")
+    with open(w.blob(store, w.weights), "r+b") as f:
+        f.write(b"?")
+    w.fails(store, ["is damaged; see oll verify"], "save", "one", "-o", path + "x")
+    w.checks.that(not [n for n in os.listdir(w.folder) if "x" in n], "a save of a damaged model leaves no file")
+
+
+@case
+def pipes(w):
+    store, other = w.store(), w.store(False)
+    save = subprocess.Popen([w.oll, "save", "one"], env=store.env(), stdout=subprocess.PIPE)
+    load = subprocess.run([w.oll, "load"], env=other.env(), stdin=save.stdout, stdout=subprocess.PIPE, timeout=60, check=False)
+    save.stdout.close()
+    w.checks.that(save.wait() == 0 and load.returncode == 0 and load.stdout == b"loaded 'one:latest'\n", f"{load}")
+    w.checks.that(other.complaint() is None and len(other.files("blobs")) == 3, "through a pipe")
+    full = subprocess.run(f"'{w.oll}' save one > /dev/full", shell=True, env=store.env(), stderr=subprocess.PIPE, check=False)
+    w.checks.that(full.returncode == 1 and b"Error: archive: no space left on device" in full.stderr, f"{full}")
+
+
+def repack(path, change, form=tarfile.USTAR_FORMAT):
+    """The archive again, its list of (name, bytes) changed."""
+    with tarfile.open(path) as tar:
+        entries = [(m.name, tar.extractfile(m).read()) for m in tar.getmembers()]
+    out = path + ".changed"
+    with tarfile.open(out, "w", format=form) as tar:
+        for name, data in change(entries):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return out
+
+
+@case
+def other_archives(w):
+    store = w.store()
+    path = archive(w, store, "one", "me/two")
+    forms = {
+        "index last": lambda e: e[2:] + e[:2],
+        "with ./ in front": lambda e: [("./" + n, d) for n, d in e],
+        "with strangers": lambda e: [("README", b"x" * 1000), *e, ("blobs/sha512/" + "0" * 64, b"y")],
+    }
+    for what, change in forms.items():
+        for form in (tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
+            other = w.store(False)
+            w.runs(other, "load", repack(path, change, form))
+            w.checks.that(other.complaint() is None and same_models(store, other), f"{what}: {other.complaint()}")
+    other = w.store(False)
+    folder = os.path.join(w.folder, "unpacked")
+    os.makedirs(folder)
+    os.system(f"cd '{folder}' && tar xf '{path}' && tar cf '{path}.2' --format=pax .")
+    w.runs(other, "load", path + ".2")
+    w.checks.that(other.complaint() is None and same_models(store, other), "packed by tar, with folders")
+
+
+def cut(path, n):
+    with open(path, "rb") as f, open(path + ".cut", "wb") as out:
+        out.write(f.read(n))
+    return path + ".cut"
+
+
+@case
+def hostile_archives(w):
+    store = w.store()
+    path = archive(w, store, "one")
+    size = os.path.getsize(path)
+
+    def bad(what, words, name):
+        other = w.store(False)
+        w.fails(other, words, "load", name)
+        w.checks.that(other.complaint() is None and not other.files("manifests") and not other.files("oll/tmp"),
+                      f"{what}: {other.complaint()}")
+        w.runs(other, "load", path)
+        w.checks.that(other.complaint() is None and same_models(store, other), f"{what}, then the right one")
+
+    def index(change):
+        def with_index(entries):
+            value = json.loads(entries[1][1])
+            new = change(value)
+            return [entries[0], ("index.json", new if isinstance(new, bytes) else json.dumps(new).encode()), *entries[2:]]
+        return repack(path, with_index)
+
+    def renamed(name):
+        def change(value):
+            value["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"] = name
+            return value
+        return index(change)
+
+    for n in (0, 100, 512, 1024, 2000, 4096, size // 2, size - 1024):
+        bad(f"cut at {n}", ["ends early, at byte"], cut(path, n))
+    bad("a blob changed", ["digest mismatch"], repack(path, lambda e: [(n, d[:-1] + b"?" if len(d) > 9999 else d) for n, d in e]))
+    bad("a blob missing", ["is missing from the model store"], repack(path, lambda e: e[:-1]))
+    bad("no index", ["no index.json"], repack(path, lambda e: [e[0], *e[2:]]))
+    bad("index no JSON", ["invalid character"], index(lambda v: b"hello"))
+    bad("empty index", ["names no models"], index(lambda v: {"manifests": []}))
+    bad("no tar", ["this is no tar archive"], __file__)
+    bad("name with dots", ['whose name is "../../etc/passwd"'], renamed("../../etc/passwd"))
+    bad("no name", ['whose name is ""'], index(lambda v: {"manifests": [{**v["manifests"][0], "annotations": None}]}))
+    bad("a layer as manifest", ["model "], index(lambda v: {"manifests": [{**v["manifests"][0], "digest": digest_of(w.weights)}]}))
+    bad("index of 5 MiB", ["document of"], index(lambda v: b" " * (5 << 20)))
+    bad("digest no digest", ["invalid digest"], index(lambda v: {"manifests": [{**v["manifests"][0], "digest": "sha256:../x"}]}))
+    with open(path, "rb") as f:
+        data = bytearray(f.read())
+    for field, text in ((124, b"77777777777\0"), (124, b"\xff" * 12), (124, b"-0000000001\0"), (148, b"0000000\0")):
+        head = data[:512]
+        head[field:field + len(text)] = text
+        if field != 148:
+            head[148:156] = b" " * 8
+            head[148:156] = b"%06o\0 " % sum(head)
+        with open(path + ".head", "wb") as f:
+            f.write(head + data[512:])
+        bad(f"header {field} {text}", ["archive"], path + ".head")
+
+
+@case
+def replaced(w):
+    """A name that exists gets the model of the archive; what only the old one used goes."""
+    store, other = w.store(), w.store(False)
+    put_model(other, HOST, "library/one", [(MODEL, noise(1000, 4)), (CONFIG, CONFIG_BYTES)])
+    w.runs(other, "load", archive(w, store, "one"))
+    w.checks.that(other.complaint() is None and len(other.files("blobs")) == 3, f"replaced: {other.files('blobs')}")
+
+
+@case
+def move(w):
+    places = [os.path.join(w.folder, "to", "here")]
+    if os.access("/dev/shm", os.W_OK) and os.stat("/dev/shm").st_dev != os.stat(w.folder).st_dev:
+        places.append(tempfile.mkdtemp(prefix="oll-move-", dir="/dev/shm"))
+    for place in places:
+        store, twin, new = w.store(), w.store(), w.store(False)
+        new.models = place
+        manifest = os.path.join(store.models, "manifests", HOST, "library", "one", "latest")
+        os.utime(manifest, (1_600_000_000, 1_600_000_000))
+        inode = os.stat(w.blob(store, w.weights)).st_ino
+        text = w.runs(store, "store", "move", place)
+        w.checks.that("moved 2 models, 4 blobs" in text and f"OLLAMA_MODELS={place}" in text, text)
+        w.checks.that(new.complaint() is None and same_models(new, twin), f"moved: {new.complaint()}")
+        w.checks.that(store.files("manifests") == [] and store.files("blobs") == [], "moved: the old store is empty")
+        at = os.path.join(place, os.path.relpath(manifest, store.models))
+        w.checks.that(os.stat(at).st_mtime == 1_600_000_000, "moved: with its time")
+        same = os.stat(w.blob(new, w.weights)).st_ino == inode
+        w.checks.that(same == (place == places[0]), "moved: not copied on one file system")
+        # A second store goes to the same place: equal models are no clash, others are.
+        w.runs(twin, "store", "move", place)
+        w.checks.that(new.complaint() is None and twin.files("blobs") == [], "merged")
+        clash = w.store(False)
+        put_model(clash, HOST, "library/one", [(MODEL, noise(1000, 4)), (CONFIG, CONFIG_BYTES)])
+        w.fails(clash, ["has another model of the name one:latest"], "store", "move", place)
+        w.checks.that(clash.complaint() is None and len(clash.files("blobs")) == 2, "a clash leaves all as it was")
+        # What is damaged stays where it is.
+        broken = w.store(False)
+        put_model(broken, HOST, "library/b", [(MODEL, noise(3000, 5)), (CONFIG, CONFIG_BYTES)])
+        os.remove(w.blob(broken, noise(3000, 5)))
+        w.fails(broken, ["model 'b:latest' is damaged"], "store", "move", place)
+        w.checks.that(len(broken.files("manifests")) == 1 and new.complaint() is None, "damaged: stays")
+        if place != places[0]:
+            shutil.rmtree(place)
+    store = w.store()
+    w.fails(store, ["lie in one another"], "store", "move", os.path.join(store.models, "sub"))
+    w.fails(store, ["lie in one another"], "store", "move", store.models)
+    w.fails(w.store(False), ["there is no model store at"], "store", "move", os.path.join(w.folder, "any"))
+    w.fails(store, ["accepts 1 arg(s), received 0"], "store", "move")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("oll")
@@ -137,6 +346,7 @@ def main():
     try:
         for function in CASES:
             if args.only in function.__name__:
+                os.makedirs(os.path.join(folder, function.__name__))
                 function(World(args.oll, os.path.join(folder, function.__name__), checks))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
