@@ -155,6 +155,9 @@ static oll_status load(struct oll_model *m, const struct oll_model_params *param
     if (params->adapter_path)
         OLL_TRY(adapter_open(params->adapter_path, m->hp.prefix, &m->adapter, err));
     OLL_TRY(bind_model(m, err));
+    /* No file can promise more positions than its model has learned. */
+    if (m->n_position != 0 && m->n_position < m->hp.n_ctx_train)
+        m->hp.n_ctx_train = m->n_position;
     fill_info(m);
     if (m->arena.status != OLL_OK)
         return OLL_FAIL(err, m->arena.status, "strings of the model exceed their memory");

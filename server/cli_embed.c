@@ -20,46 +20,50 @@ static oll_status read_stdin(struct oll_strbuf *text, struct oll_error *err)
     return ferror(stdin) ? OLL_FAIL(err, OLL_ERR_IO, "standard input cannot be read") : OLL_OK;
 }
 
-/* One input: its vector [n_embd_out]. A text that is too long is cut; its end token stays. */
-static oll_status embed_text(struct oll_context *ctx, const struct oll_model *model,
-                             const char *text, size_t n_bytes, float *v, struct oll_error *err)
-{
-    const struct oll_tokenizer *tok = oll_model_tokenizer(model);
-    struct oll_tokens tokens = {0};
-    uint32_t n_ctx = oll_context_n_ctx(ctx);
-    oll_status status = oll_tokenizer_encode(
-        tok, text, n_bytes, OLL_ENCODE_ADD_SPECIAL | OLL_ENCODE_PARSE_SPECIAL, &tokens);
-    if (status != OLL_OK)
-        OLL_FAIL(err, status, "a text cannot be tokenised");
-    if (tokens.n > n_ctx) {
-        int32_t last = tokens.ids[tokens.n - 1];
-        tokens.n = n_ctx;
-        if (oll_tokenizer_is_special(tok, last))
-            tokens.ids[n_ctx - 1] = last;
-    }
-    if (status == OLL_OK)
-        status = oll_context_embed(ctx, tokens.ids, (uint32_t)tokens.n, false, NULL, v, err);
-    oll_tokens_free(&tokens);
-    return status;
-}
-
-/* All inputs of the command line: --tokens, else the texts, else standard input. */
+/* What is to be embedded: --tokens, else the texts, else standard input; each as token ids. */
 struct inputs {
     const struct cli_args *args;
-    struct oll_tokens tokens; /* n > 0: the only input */
-    struct oll_strbuf text;   /* standard input */
+    struct oll_strbuf text;    /* standard input */
+    struct oll_tokens *tokens; /* [n] */
     int n;
+    bool as_given; /* --tokens: nothing is cut */
 };
 
-static oll_status embed_input(struct oll_context *ctx, const struct oll_model *model,
-                              const struct inputs *in, int i, float *v, struct oll_error *err)
+static oll_status tokenize(const struct oll_model *model, struct inputs *in, struct oll_error *err)
 {
-    if (in->tokens.n > 0)
-        return oll_context_embed(ctx, in->tokens.ids, (uint32_t)in->tokens.n, false, NULL, v, err);
-    if (in->args->n_positional == 1)
-        return embed_text(ctx, model, in->text.data, in->text.len, v, err);
-    const char *text = in->args->positional[i + 1];
-    return embed_text(ctx, model, text, strlen(text), v, err);
+    for (int i = 0; i < in->n && !in->as_given; i++) {
+        bool from_stdin = in->args->n_positional == 1;
+        const char *text = from_stdin ? in->text.data : in->args->positional[i + 1];
+        size_t n = from_stdin ? in->text.len : strlen(text);
+        oll_status status =
+            oll_tokenizer_encode(oll_model_tokenizer(model), text, n,
+                                 OLL_ENCODE_ADD_SPECIAL | OLL_ENCODE_PARSE_SPECIAL, &in->tokens[i]);
+        if (status != OLL_OK)
+            return OLL_FAIL(err, status, "a text cannot be tokenised");
+    }
+    return OLL_OK;
+}
+
+/* The longest input, or the most that the model was trained for. */
+static uint32_t needed_ctx(const struct oll_model *model, const struct inputs *in)
+{
+    size_t longest = 1, most = oll_model_facts(model)->n_ctx_train;
+    for (int i = 0; i < in->n; i++)
+        longest = in->tokens[i].n > longest ? in->tokens[i].n : longest;
+    if (longest > most && !in->as_given)
+        longest = most;
+    return longest < UINT32_MAX ? (uint32_t)longest : UINT32_MAX;
+}
+
+/* A text that is too long is cut; its end token stays. */
+static void cut(const struct oll_model *model, struct oll_tokens *tokens, uint32_t n_ctx)
+{
+    if (tokens->n <= n_ctx)
+        return;
+    int32_t last = tokens->ids[tokens->n - 1];
+    tokens->n = n_ctx;
+    if (oll_tokenizer_is_special(oll_model_tokenizer(model), last))
+        tokens->ids[n_ctx - 1] = last;
 }
 
 static void print_vector(struct oll_strbuf *out, struct oll_json_writer *w, const float *v,
@@ -79,7 +83,7 @@ static void print_vector(struct oll_strbuf *out, struct oll_json_writer *w, cons
         oll_strbuf_addc(out, '\n');
 }
 
-static oll_status embed_all(struct cli_model *m, const struct inputs *in, struct oll_strbuf *out,
+static oll_status embed_all(struct cli_model *m, struct inputs *in, struct oll_strbuf *out,
                             struct oll_error *err)
 {
     struct oll_context *ctx = NULL;
@@ -91,8 +95,9 @@ static oll_status embed_all(struct cli_model *m, const struct inputs *in, struct
     float *v = oll_alloc(n, sizeof *v);
     if (!v)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory");
-    if (m->params.n_ctx == 0 && in->tokens.n > 0)
-        m->params.n_ctx = (uint32_t)in->tokens.n;
+    OLL_TRY_DONE(tokenize(m->model, in, err));
+    if (m->params.n_ctx == 0)
+        m->params.n_ctx = needed_ctx(m->model, in);
     OLL_TRY_DONE(oll_context_new(m->model, &m->params, &ctx, err));
     if (as_json) {
         oll_json_write_object_begin(&w);
@@ -100,7 +105,10 @@ static oll_status embed_all(struct cli_model *m, const struct inputs *in, struct
         oll_json_write_array_begin(&w);
     }
     for (int i = 0; i < in->n; i++) {
-        OLL_TRY_DONE(embed_input(ctx, m->model, in, i, v, err));
+        struct oll_tokens *tokens = &in->tokens[i];
+        if (!in->as_given)
+            cut(m->model, tokens, oll_context_n_ctx(ctx));
+        OLL_TRY_DONE(oll_context_embed(ctx, tokens->ids, (uint32_t)tokens->n, false, NULL, v, err));
         print_vector(out, as_json ? &w : NULL, v, n);
     }
     if (as_json) {
@@ -117,27 +125,35 @@ done:
     return status;
 }
 
+static oll_status open_inputs(struct cli_model *m, struct inputs *in, struct oll_strbuf *out,
+                              struct oll_error *err)
+{
+    if (!in->as_given && in->args->n_positional == 1)
+        OLL_TRY(read_stdin(&in->text, err));
+    return embed_all(m, in, out, err);
+}
+
 static int run_embed(const struct cli_args *args)
 {
     struct cli_model m = {0};
-    struct inputs in = {.args = args, .n = args->n_positional > 2 ? args->n_positional - 1 : 1};
+    struct inputs in = {.args = args,
+                        .n = args->n_positional > 2 ? args->n_positional - 1 : 1,
+                        .as_given = cli_has(args, "tokens")};
     struct oll_strbuf out;
     struct oll_error err = {0};
-    bool has_tokens = cli_has(args, "tokens");
-    if (has_tokens && args->n_positional > 1)
-        return cli_failf("either texts or --tokens, not both");
     int code = 1;
+    if (in.as_given && args->n_positional > 1)
+        return cli_failf("either texts or --tokens, not both");
+    in.tokens = oll_calloc((size_t)in.n, sizeof *in.tokens);
+    if (!in.tokens)
+        return cli_failf("out of memory");
     oll_strbuf_init(&out, OUTPUT_MAX_BYTES);
     oll_strbuf_init(&in.text, STDIN_MAX_BYTES);
-    if (has_tokens && !cli_model_tokens(args, &in.tokens))
+    if (in.as_given && !cli_model_tokens(args, in.tokens))
         goto done;
-    if (!cli_model_open(args, !has_tokens, &m))
+    if (!cli_model_open(args, !in.as_given, &m))
         goto done;
-    if (!has_tokens && args->n_positional == 1 && read_stdin(&in.text, &err) != OLL_OK) {
-        code = cli_fail(&err);
-        goto done;
-    }
-    if (embed_all(&m, &in, &out, &err) != OLL_OK)
+    if (open_inputs(&m, &in, &out, &err) != OLL_OK)
         code = cli_fail(&err);
     else if (fwrite(out.data, 1, out.len, stdout) == out.len && fflush(stdout) == 0)
         code = 0;
@@ -145,7 +161,9 @@ static int run_embed(const struct cli_args *args)
         code = cli_failf("cannot write the vectors");
 done:
     oll_model_free(m.model);
-    oll_tokens_free(&in.tokens);
+    for (int i = 0; i < in.n; i++)
+        oll_tokens_free(&in.tokens[i]);
+    oll_free(in.tokens);
     oll_strbuf_free(&in.text);
     oll_strbuf_free(&out);
     return code;

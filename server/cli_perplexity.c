@@ -75,9 +75,15 @@ static oll_status compute(struct cli_model *m, const char *path, struct score *s
 {
     struct oll_context *ctx = NULL;
     oll_status status = OLL_OK;
+    if (oll_model_facts(m->model)->is_encoder)
+        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
+                        "architecture %s is an encoder: it predicts no tokens",
+                        oll_model_facts(m->model)->architecture);
     OLL_TRY(tokenize_file(m->model, path, tokens, err));
     if (m->params.n_ctx == 0)
         m->params.n_ctx = WINDOW;
+    if (m->params.n_ctx < 2)
+        return OLL_FAIL(err, OLL_ERR_ARG, "--ctx 1: a window needs at least 2 tokens");
     OLL_TRY(oll_context_new(m->model, &m->params, &ctx, err));
     uint32_t n_vocab = oll_model_facts(m->model)->n_vocab, n_window = m->params.n_ctx;
     for (size_t i = 0; i < tokens->n; i += n_window) {
