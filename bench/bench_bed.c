@@ -148,7 +148,12 @@ const struct oll_weight *bench_bed_weight(struct bench_bed *bed, enum oll_dtype 
     struct bench_fill fill;
     bench_fill_init(&fill, dtype, bench_random(&bed->state), WEIGHT_SD);
     bench_fill_next(&fill, data, n_bytes / oll_dtype_info((uint32_t)dtype)->block_bytes);
-    const struct oll_weight_source source = {"bench", data, dtype, n_in, n_out, n_expert};
+    const struct oll_weight_source source = {.name = "bench",
+                                             .data = data,
+                                             .dtype = dtype,
+                                             .n_in = n_in,
+                                             .n_out = n_out,
+                                             .n_expert = n_expert};
     bed->status = oll_weights_new(bed->dev, &source, 1, &w, &bed->err);
     if (bed->status != OLL_OK || !w->borrows_source) {
         oll_free(data);

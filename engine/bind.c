@@ -396,6 +396,13 @@ static bool check_use(struct binder *b, const char *name, const struct oll_gguf_
            ((is_table && !is_embd) || check_dtype(b, t, OLL_OP_MATMUL));
 }
 
+/* Where 8 bits of an activation are too few: errors of the head go straight into the logits, those
+ * of a value into all later positions; the matrices for it are small. */
+static bool is_precise(const struct binder *b, const char *name)
+{
+    return b->il < 0 || strcmp(name, "attn_v") == 0;
+}
+
 /* One part of a group: its rows in tensor `t` (of name `name`) begin at `row`. */
 static bool take_part(struct binder *b, const char *name, const struct oll_gguf_tensor *t,
                       uint64_t row, uint64_t n_rows, uint32_t n_in, const struct bind_part *part,
@@ -412,7 +419,8 @@ static bool take_part(struct binder *b, const char *name, const struct oll_gguf_
                                       .dtype = t->dtype,
                                       .n_in = n_in,
                                       .n_out = part->n_out,
-                                      .n_expert = 1};
+                                      .n_expert = 1,
+                                      .precise = is_precise(b, part->name)};
     b->weight_bytes += (uint64_t)row_bytes * part->n_out;
     *part->out = (struct linear){.scale = read_scale(b, name)};
     const struct oll_gguf_tensor *bias = bind_find(b, name, "bias");

@@ -62,6 +62,7 @@ struct oll_weight {
     struct oll_device *dev;
     enum oll_dtype dtype;           /* of the file; the device's own layout may differ */
     uint32_t n_in, n_out, n_expert; /* n_expert is 1 for a plain matrix */
+    bool precise;                   /* as in the source */
     size_t device_bytes;            /* memory taken beyond the source's own pages */
     bool borrows_source; /* the device reads the source's bytes in place: they must outlive the
                             weight */
@@ -74,6 +75,9 @@ struct oll_weight_source {
     const void *data;
     enum oll_dtype dtype;
     uint32_t n_in, n_out, n_expert;
+    /* A device that rounds what it multiplies with this matrix keeps 16 bits of it, not 8. A hint
+     * for plain products; of a gated pair and of experts it is not taken. */
+    bool precise;
 };
 
 /* Cache of one layer: pages of OLL_KV_PAGE positions, every page holding K rows [n_head_kv,

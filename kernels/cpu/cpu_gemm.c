@@ -10,15 +10,17 @@ enum { TOKEN_BLOCK_BYTES = 256 << 10, CHUNK_BYTES = 192 << 10 };
 enum { CHUNKS_PER_WORKER = 6 };
 
 void cpu_batch_init(struct cpu_batch *batch, const struct cpu_matmul_kernels *k, enum cpu_act kind,
-                    uint32_t n_in, uint32_t n_tokens)
+                    uint32_t n_in, uint32_t n_rows, bool is_fine)
 {
     const struct cpu_tiling tiling = k->tiling[kind];
+    const uint32_t n_tokens = is_fine ? 2 * n_rows : n_rows;
     uint32_t width = tiling.narrow;
     if (tiling.wide > 0 && n_tokens >= 4u * (tiling.wide - 1u))
         width = tiling.wide;
     *batch = (struct cpu_batch){
         .token_bytes = cpu_act_bytes(kind, n_in),
         .n_in = n_in,
+        .n_rows = n_rows,
         .n_tokens = n_tokens,
         .n_tiles = (n_tokens + width - 1) / width,
         .kind = kind,
@@ -49,12 +51,18 @@ uint32_t cpu_gemm_chunk(const struct cpu_gemm *g, uint32_t nth)
 
 /* ---- storing ---- */
 
-/* n results of one token, from output o on. Inlined with n a constant for whole panels. */
+/* n results of one token, from output o on; with `more` they add to those that are there. Inlined
+ * with n a constant for whole panels. */
 static inline __attribute__((always_inline)) void store_row(const struct cpu_store *s,
-                                                            const float *c, uint32_t row,
+                                                            const float *c, uint32_t row, bool more,
                                                             uint32_t o, const uint32_t n)
 {
     float *y = cpu_mat_row(s->y, row) + o;
+    if (more) {
+        for (uint32_t i = 0; i < n; i++)
+            y[i] += s->scale * c[i];
+        return;
+    }
     if (!s->bias && !s->residual && s->scale == 1) {
         memcpy(y, c, n * sizeof *y);
         return;
@@ -79,13 +87,16 @@ static void store_tile(const struct cpu_gemm *g, const float *c, uint32_t panel,
     const uint32_t o = panel * CPU_PANEL_ROWS, width = n_panel * CPU_PANEL_ROWS;
     const uint32_t left = g->w->base.n_out - o;
     for (uint32_t t = tokens.begin; t < tokens.end; t++, c += width) {
-        const uint32_t row = s->rows ? s->rows[t] : t;
+        /* Tiles of a panel run in order: the first part of a row is there before the second. */
+        const bool more = t >= g->batch->n_rows;
+        const uint32_t i = more ? t - g->batch->n_rows : t;
+        const uint32_t row = s->rows ? s->rows[i] : i;
         if (left < width)
-            store_row(s, c, row, o, left);
+            store_row(s, c, row, more, o, left);
         else if (n_panel == 2)
-            store_row(s, c, row, o, 2 * CPU_PANEL_ROWS);
+            store_row(s, c, row, more, o, 2 * CPU_PANEL_ROWS);
         else
-            store_row(s, c, row, o, CPU_PANEL_ROWS);
+            store_row(s, c, row, more, o, CPU_PANEL_ROWS);
     }
 }
 

@@ -10,16 +10,18 @@
  * is handed out in chunks. */
 enum { CPU_STREAM_TOKENS = 8 };
 
-/* Tokens laid out as tiles of nearly equal width. */
+/* Rows laid out as tiles of nearly equal width. A fine batch holds every row twice: token t is row
+ * t as its kind rounds it, token n_rows + t what the rounding left; the products of both are added.
+ */
 struct cpu_batch {
     uint8_t *act; /* cpu_batch_bytes, 64-byte aligned */
     size_t token_bytes;
-    uint32_t n_in, n_tokens, n_tiles;
+    uint32_t n_in, n_rows, n_tokens, n_tiles;
     enum cpu_act kind;
 };
 
 void cpu_batch_init(struct cpu_batch *batch, const struct cpu_matmul_kernels *k, enum cpu_act kind,
-                    uint32_t n_in, uint32_t n_tokens);
+                    uint32_t n_in, uint32_t n_rows, bool is_fine);
 static inline size_t cpu_batch_bytes(const struct cpu_batch *batch)
 {
     return batch->token_bytes * batch->n_tokens;
@@ -31,7 +33,7 @@ static inline struct cpu_range cpu_batch_tile(const struct cpu_batch *batch, uin
     return (struct cpu_range){(uint32_t)(n * i / batch->n_tiles),
                               (uint32_t)(n * (i + 1) / batch->n_tiles)};
 }
-/* Lays out tile i from the rows of its tokens. */
+/* Lays out tile i from the rows of its tokens, or of what rounding left of them. */
 void cpu_batch_fill(const struct cpu_batch *batch, const struct cpu_matmul_kernels *k, uint32_t i,
                     const float *const *rows);
 

@@ -43,6 +43,9 @@ struct cpu_kernels {
     void (*rope_norm)(float *x, const float *table, uint32_t n_rot);
     void (*rope_neox)(float *x, const float *table, uint32_t n_rot);
     void (*to_f16)(const float *x, uint16_t *y, uint32_t n);
+    /* What the 8-bit rounding of cpu_matmul.h leaves of a row: y = x - scale * quant, blocks of 32
+     * or 256, of which n is a multiple. */
+    void (*rest)(const float *x, float *y, uint32_t n, uint32_t block);
 
     /* One tile of attention against one chunk of the cache, stored as f16 or f32. */
     void (*attention_f16)(const struct cpu_attention_tile *tile);

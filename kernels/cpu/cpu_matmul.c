@@ -16,23 +16,27 @@ static bool own_copy(uint32_t n_tokens, uint32_t n_in)
     return n_tokens == 1 && n_in <= OWN_COPY_MAX;
 }
 
+enum { N_BATCH = 2 * CPU_ACT_COUNT };
+
 /* One input with the weights that read it. */
 struct job {
     const struct op_norm *norm; /* NULL: x as it is */
     const struct oll_mat *x;
     struct cpu_gemm gemm[OLL_FUSED_MAX];
     uint32_t n;
-    /* By kind of activations; n_tokens 0 where no weight wants the kind. */
-    struct cpu_batch batch[CPU_ACT_COUNT];
+    /* By kind of activations, then the fine ones; n_tokens 0 where no weight wants the kind. */
+    struct cpu_batch batch[N_BATCH];
 };
 
 static const struct cpu_batch *batch_of(struct job *job, const struct cpu_kernels *k,
                                         const struct cpu_weight *w)
 {
     const enum cpu_act kind = cpu_act_of(w->base.dtype);
-    if (job->batch[kind].n_tokens == 0)
-        cpu_batch_init(&job->batch[kind], k->matmul, kind, job->x->cols, job->x->rows);
-    return &job->batch[kind];
+    const bool is_fine = w->base.precise && kind != CPU_ACT_F32 && !job->gemm[0].up;
+    struct cpu_batch *batch = &job->batch[is_fine ? kind + CPU_ACT_COUNT : kind];
+    if (batch->n_tokens == 0)
+        cpu_batch_init(batch, k->matmul, kind, job->x->cols, job->x->rows, is_fine);
+    return batch;
 }
 
 static void job_batches(struct job *job, const struct cpu_kernels *k)
@@ -44,24 +48,27 @@ static void job_batches(struct job *job, const struct cpu_kernels *k)
     }
     /* A pair walks through the tiles of both its batches at once. */
     uint32_t n_tiles = 1;
-    for (int kind = 0; kind < CPU_ACT_COUNT; kind++)
-        n_tiles = job->batch[kind].n_tiles > n_tiles ? job->batch[kind].n_tiles : n_tiles;
-    for (int kind = 0; kind < CPU_ACT_COUNT && job->gemm[0].up; kind++)
-        job->batch[kind].n_tiles = n_tiles;
+    for (int i = 0; i < N_BATCH; i++)
+        n_tiles = job->batch[i].n_tiles > n_tiles ? job->batch[i].n_tiles : n_tiles;
+    for (int i = 0; i < N_BATCH && job->gemm[0].up; i++)
+        job->batch[i].n_tiles = n_tiles;
 }
 
 static size_t job_act_bytes(const struct job *job)
 {
     size_t bytes = 0;
-    for (int kind = 0; kind < CPU_ACT_COUNT; kind++)
-        bytes += cpu_batch_bytes(&job->batch[kind]);
+    for (int i = 0; i < N_BATCH; i++)
+        bytes += cpu_batch_bytes(&job->batch[i]);
     return bytes;
 }
 
-/* Floats of the normed rows of one tile. */
-static size_t job_norm_bytes(const struct job *job)
+/* Floats of the normed rows of one tile, or of what rounding leaves of them. */
+static size_t job_row_bytes(const struct job *job)
 {
-    return job->norm ? (size_t)CPU_TILE_TOKENS * ((job->x->cols + 15u) / 16 * 64) : 0;
+    bool needs_rows = job->norm != NULL;
+    for (int i = CPU_ACT_COUNT; i < N_BATCH; i++)
+        needs_rows |= job->batch[i].n_tokens > 0;
+    return needs_rows ? (size_t)CPU_TILE_TOKENS * ((job->x->cols + 15u) / 16 * 64) : 0;
 }
 
 /* Room to expand a panel, of the weight that needs most. */
@@ -82,11 +89,27 @@ static void job_plan(struct job *job, const struct cpu_device *dev, struct cpu_p
     for (uint32_t i = 0; i < job->n; i++)
         n_out += (uint64_t)job->gemm[i].w->base.n_out * (job->gemm[i].up ? 2 : 1);
     plan->serial = n_out * job->x->rows * job->x->cols < SERIAL_MACS;
-    plan->thread_bytes = job_norm_bytes(job) + job_expand_bytes(job, &dev->k);
+    plan->thread_bytes = job_row_bytes(job) + job_expand_bytes(job, &dev->k);
     if (own_copy(job->x->rows, job->x->cols))
         plan->thread_bytes += job_act_bytes(job);
     else
         plan->shared_bytes = job_act_bytes(job);
+}
+
+/* Row of a token for the quantiser, in `room` where it is not one of x. */
+static const float *token_row(struct cpu_worker *w, const struct job *job,
+                              const struct cpu_batch *batch, uint32_t t, float *room)
+{
+    const bool is_rest = t >= batch->n_rows;
+    const uint32_t i = is_rest ? t - batch->n_rows : t;
+    const float *row = cpu_mat_row(job->x, i);
+    if (job->norm) {
+        cpu_norm_rows(w, job->norm, i, i + 1, room, batch->n_in);
+        row = room;
+    }
+    if (is_rest)
+        w->k->rest(row, room, batch->n_in, batch->kind == CPU_ACT_A32 ? 32 : 256);
+    return is_rest ? room : row;
 }
 
 /* Lays out tile i of a batch. */
@@ -95,12 +118,11 @@ static void fill_tile(struct cpu_worker *w, const struct job *job, const struct 
 {
     const struct cpu_range tokens = cpu_batch_tile(batch, i);
     const float *rows[CPU_TILE_TOKENS];
-    float *normed = w->thread_scratch;
-    if (job->norm)
-        cpu_norm_rows(w, job->norm, tokens.begin, tokens.end, normed, batch->n_in);
-    for (uint32_t t = tokens.begin; t < tokens.end; t++)
-        rows[t - tokens.begin] =
-            job->norm ? normed + (size_t)(t - tokens.begin) * batch->n_in : cpu_mat_row(job->x, t);
+    float *room = w->thread_scratch;
+    for (uint32_t t = tokens.begin; t < tokens.end; t++) {
+        const size_t at = (size_t)(t - tokens.begin) * batch->n_in;
+        rows[t - tokens.begin] = token_row(w, job, batch, t, room ? room + at : NULL);
+    }
     cpu_batch_fill(batch, w->k->matmul, i, rows);
 }
 
@@ -112,13 +134,13 @@ static uint8_t *past(void *p, size_t n) { return n ? (uint8_t *)p + n : p; }
 static void job_fill(struct cpu_worker *w, struct job *job)
 {
     const bool own = own_copy(job->x->rows, job->x->cols);
-    uint8_t *mine_alone = past(w->thread_scratch, job_norm_bytes(job));
+    uint8_t *mine_alone = past(w->thread_scratch, job_row_bytes(job));
     for (uint32_t i = 0; i < job->n; i++)
         job->gemm[i].expanded = mine_alone;
     mine_alone = past(mine_alone, job_expand_bytes(job, w->k));
     uint8_t *act = own ? mine_alone : w->shared_scratch;
-    for (int kind = 0; kind < CPU_ACT_COUNT; kind++) {
-        struct cpu_batch *batch = &job->batch[kind];
+    for (int b = 0; b < N_BATCH; b++) {
+        struct cpu_batch *batch = &job->batch[b];
         if (batch->n_tokens == 0)
             continue;
         batch->act = act;

@@ -99,7 +99,7 @@ static uint32_t rows_of(const struct expert_job *job, uint32_t expert)
 static struct cpu_batch batch_of(const struct expert_job *job, uint32_t expert)
 {
     struct cpu_batch batch;
-    cpu_batch_init(&batch, job->k, job->kind, job->op->x.cols, rows_of(job, expert));
+    cpu_batch_init(&batch, job->k, job->kind, job->op->x.cols, rows_of(job, expert), false);
     batch.act = job->act + (job->one_x ? 0 : batch.token_bytes * job->first[expert]);
     return batch;
 }

@@ -269,6 +269,22 @@ static void row_to_f16(const float *x, uint16_t *y, uint32_t n)
         y[i] = oll_f32_to_f16(x[i]);
 }
 
+static void row_rest(const float *x, float *y, uint32_t n, uint32_t block)
+{
+    for (uint32_t at = 0; at < n; at += block) {
+        vf m = vf_set1(0);
+        for (uint32_t i = at; i < at + block; i += VW)
+            m = vf_max(m, vf_abs(vf_load(x + i)));
+        const float max = vf_max_of(m);
+        const vf inverse = vf_set1(max >= 0x1p-120f && max < INFINITY ? 127.0f / max : 0);
+        const vf scale = vf_set1(-max * (1.0f / 127.0f));
+        for (uint32_t i = at; i < at + block; i += VW) {
+            const vf v = vf_load(x + i);
+            vf_store(y + i, vf_fma(vf_round(vf_mul(v, inverse)), scale, v));
+        }
+    }
+}
+
 static void rows_init(struct cpu_kernels *k)
 {
     k->norm[OLL_NORM_RMS] = norm_rms;
@@ -283,4 +299,5 @@ static void rows_init(struct cpu_kernels *k)
     k->rope_norm = row_rope_norm;
     k->rope_neox = row_rope_neox;
     k->to_f16 = row_to_f16;
+    k->rest = row_rest;
 }

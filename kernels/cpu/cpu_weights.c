@@ -53,7 +53,8 @@ static struct cpu_weight *weight_new(struct oll_device *dev, const struct oll_we
                                       .dtype = src->dtype,
                                       .n_in = src->n_in,
                                       .n_out = src->n_out,
-                                      .n_expert = src->n_expert};
+                                      .n_expert = src->n_expert,
+                                      .precise = src->precise};
     return w;
 }
 

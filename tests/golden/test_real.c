@@ -33,6 +33,17 @@ struct real {
     uint32_t n_vocab;
 };
 
+static bool open_model(const struct job *job, const char *devices, struct oll_model **model,
+                       struct oll_context **ctx, struct oll_error *err)
+{
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", getenv("OLL_TEST_MODELS"), job->file);
+    struct oll_model_params params = {.devices = devices, .no_tokenizer = true};
+    struct oll_context_params size = {.n_ctx = CTX, .n_seq = 1, .kv_dtype = OLL_F32};
+    return oll_model_load(path, &params, model, err) == OLL_OK &&
+           oll_context_new(*model, &size, ctx, err) == OLL_OK;
+}
+
 static bool open_real(const struct job *job, struct real *r)
 {
     const char *folder = getenv("OLL_TEST_MODELS");
@@ -59,11 +70,7 @@ static bool open_real(const struct job *job, struct real *r)
               oll_json_parse(&r->arena, text, (size_t)n_bytes, NULL, &root, &err) == OLL_OK;
     oll_free(text);
     r->root = root;
-    snprintf(path, sizeof path, "%s/%s", folder, job->file);
-    struct oll_model_params params = {.devices = job->devices, .no_tokenizer = true};
-    struct oll_context_params size = {.n_ctx = CTX, .n_seq = 1, .kv_dtype = OLL_F32};
-    ok = ok && oll_model_load(path, &params, &r->model, &err) == OLL_OK &&
-         oll_context_new(r->model, &size, &r->ctx, &err) == OLL_OK;
+    ok = ok && open_model(job, job->devices, &r->model, &r->ctx, &err);
     CHECK_MSG(ok, "%s: %s", job->file, oll_error_text(&err));
     r->n_vocab = ok ? oll_model_facts(r->model)->n_vocab : 0;
     return ok;
@@ -102,12 +109,12 @@ static int32_t *ids(struct real *r, const struct oll_json *object, const char *k
     return out;
 }
 
-static const float *eval(struct real *r, const int32_t *tokens, uint32_t n)
+static const float *eval(struct oll_context *ctx, const int32_t *tokens, uint32_t n)
 {
     struct oll_batch batch = {.n = n, .tokens = tokens};
     struct oll_error err = {0};
     float *logits = NULL;
-    oll_status status = oll_context_eval(r->ctx, &batch, NULL, &logits, &err);
+    oll_status status = oll_context_eval(ctx, &batch, NULL, &logits, &err);
     CHECK_MSG(status == OLL_OK, "%s", oll_error_text(&err));
     return status == OLL_OK ? logits : NULL;
 }
@@ -131,18 +138,12 @@ static double log_sum_exp(const float *logits, uint32_t n)
     return log(sum) + max;
 }
 
-/* The largest noise of the other program's 8-bit run over all prompts. That of a single prompt is
- * one draw, which may be lucky: 0.19 to 0.37 for SmolLM2. */
-static double reference_noise(const struct real *r)
+/* The noise of the other program's 8-bit run on this prompt. */
+static double reference_noise(const struct oll_json *prompt)
 {
-    const struct oll_json *prompts = oll_json_get(r->root, "prompts");
-    double noise = 0;
-    for (const struct oll_json *p = prompts ? prompts->first : NULL; p; p = p->next) {
-        const struct oll_json *d =
-            oll_json_get(oll_json_get(p, "quantised_run"), "top20_max_abs_diff");
-        noise = d && d->real > noise ? d->real : noise;
-    }
-    return noise;
+    const struct oll_json *d =
+        oll_json_get(oll_json_get(prompt, "quantised_run"), "top20_max_abs_diff");
+    return d ? d->real : NAN;
 }
 
 /* The best tokens of the other program: their logits, or their log-probabilities where 8-bit noise
@@ -152,7 +153,8 @@ static void judge_top(const struct job *job, const struct real *r, const struct 
 {
     const struct oll_json *top = oll_json_get(prompt, "top20");
     const struct oll_json *lse = oll_json_get(prompt, "logsumexp");
-    double allowed = job->is_8bit ? 2 * reference_noise(r) : 0.02, worst = 0, worst_shifted = 0;
+    double allowed = job->is_8bit ? 2 * reference_noise(prompt) : 0.02, worst = 0,
+           worst_shifted = 0;
     double shift = logits ? log_sum_exp(logits, r->n_vocab) - (lse ? lse->real : 0) : 0;
     for (uint32_t i = 0; i < TOP && logits; i++) {
         const struct oll_json *pair = item(top, i);
@@ -166,7 +168,29 @@ static void judge_top(const struct job *job, const struct real *r, const struct 
               job->file, i_prompt, worst, allowed);
 }
 
-/* Greedy tokens until one differs; that must happen where two were close, and give the second. */
+/* How far token `got` is behind the best by exact arithmetic, at step i of a continuation. */
+static double exact_gap(const struct job *job, struct real *r, const struct oll_json *prompt,
+                        uint32_t i, int32_t got)
+{
+    struct oll_model *model = NULL;
+    struct oll_context *ctx = NULL;
+    uint32_t n, n_more;
+    const int32_t *tokens = ids(r, prompt, "tokens", &n);
+    const int32_t *more = ids(r, prompt, "continuation", &n_more);
+    double gap = NAN;
+    if (open_model(job, "ref", &model, &ctx, NULL)) {
+        const float *logits = eval(ctx, tokens, n);
+        logits = logits && i > 0 ? eval(ctx, more, i) : logits;
+        if (logits)
+            gap = (double)logits[argmax(logits, r->n_vocab)] - (double)logits[got];
+    }
+    oll_context_free(ctx);
+    oll_model_free(model);
+    return gap;
+}
+
+/* Greedy tokens until one differs; that must happen where two were close, and give the second. With
+ * 8 bits it may be a third one that is as close: the file does not tell its logit, ref does. */
 static void judge_continuation(const struct job *job, struct real *r, const struct oll_json *prompt,
                                const float *logits, uint32_t i_prompt)
 {
@@ -175,14 +199,17 @@ static void judge_continuation(const struct job *job, struct real *r, const stru
         int32_t got = argmax(logits, r->n_vocab);
         int32_t expected = (int32_t)number(prompt, "continuation", i);
         if (got != expected) {
-            CHECK_MSG(number(prompt, "margin", i) < close &&
-                          got == (int32_t)number(prompt, "second", i),
-                      "%s, prompt %u, step %u: token %d, expected %d (margin %.3g)", job->file,
-                      i_prompt, i, got, expected, number(prompt, "margin", i));
+            double margin = number(prompt, "margin", i);
+            bool is_second = got == (int32_t)number(prompt, "second", i);
+            double gap = is_second ? margin : INFINITY;
+            if (!is_second && job->is_8bit && margin < close)
+                gap = exact_gap(job, r, prompt, i, got);
+            CHECK_MSG(gap < close, "%s, prompt %u, step %u: token %d, expected %d (margin %.3g)",
+                      job->file, i_prompt, i, got, expected, margin);
             return;
         }
         if (i + 1 < CONTINUATION)
-            logits = eval(r, &got, 1);
+            logits = eval(r->ctx, &got, 1);
     }
 }
 
@@ -196,7 +223,7 @@ static void judge_prompts(const struct job *job, struct real *r)
         uint32_t n_tokens;
         int32_t *tokens = ids(r, prompt, "tokens", &n_tokens);
         oll_context_seq_clear(r->ctx, 0);
-        const float *logits = eval(r, tokens, n_tokens);
+        const float *logits = eval(r->ctx, tokens, n_tokens);
         judge_top(job, r, prompt, logits, i);
         judge_continuation(job, r, prompt, logits, i);
     }
@@ -205,6 +232,12 @@ static void judge_prompts(const struct job *job, struct real *r)
 static double loss(const struct real *r, const float *logits, int32_t token)
 {
     return log_sum_exp(logits, r->n_vocab) - (double)logits[token];
+}
+
+static double real_of(const struct oll_json *object, const char *key)
+{
+    const struct oll_json *v = oll_json_get(object, key);
+    return v ? v->real : NAN;
 }
 
 /* Losses of consecutive windows; `expected` and the running sums are those of all losses so far. */
@@ -243,7 +276,9 @@ static void judge_losses(const struct job *job, struct real *r)
     double mean = fabs(sum - sum_expected) / (n_done ? n_done : 1);
     /* The bound for 8 bits is one for the whole text; noise averages out over it. */
     double share = sqrt((expected ? (double)expected->n : 0) / (n_done ? n_done : 1));
-    double allowed = job->is_8bit ? 0.01 * share : 0.001;
+    /* Noise of 8 bits raises the mean loss, that of the other program's 8-bit run too. */
+    double noise = fabs(real_of(golden, "quantised_run_mean_nll") - real_of(golden, "mean_nll"));
+    double allowed = job->is_8bit ? fmax(0.01, 2 * noise) * share : 0.001;
     printf("  %s on %s: %u losses, mean %.6f (golden %.6f), worst difference %.4f\n", job->file,
            job->devices, n_done, sum / n_done, sum_expected / n_done, worst);
     CHECK_MSG(mean <= allowed, "%s: mean loss differs by %.4g, allowed %.4g", job->file, mean,

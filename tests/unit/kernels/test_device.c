@@ -35,8 +35,8 @@ static void setup(void)
     CHECK_OK(oll_buffer_new(dev, sizeof values, &buf, NULL));
     CHECK_OK(oll_buffer_new(other, sizeof values, &foreign, NULL));
     CHECK_OK(oll_buffer_upload(buf, 0, values, sizeof values, NULL));
-    const struct oll_weight_source src[2] = {{"plain", ones, OLL_F32, N_IN, N_OUT, 1},
-                                             {"stack", ones, OLL_F32, N_IN, N_OUT, 2}};
+    const struct oll_weight_source src[2] = {{"plain", ones, OLL_F32, N_IN, N_OUT, 1, false},
+                                             {"stack", ones, OLL_F32, N_IN, N_OUT, 2, false}};
     struct oll_weight *w[2];
     CHECK_OK(oll_weights_new(dev, src, 2, w, NULL));
     weight = w[0];
@@ -462,19 +462,19 @@ TEST(weights_are_checked_before_the_device_sees_them)
 {
     setup();
     const float data[64] = {0};
-    struct oll_weight_source src = {"blk.0.ffn_up", data, OLL_Q4_K, 255, 1, 1};
+    struct oll_weight_source src = {"blk.0.ffn_up", data, OLL_Q4_K, 255, 1, 1, false};
     struct oll_weight *w = NULL;
     CHECK_STATUS(oll_weights_new(dev, &src, 1, &w, &err), OLL_ERR_FORMAT);
     CHECK(strstr(err.text, "blk.0.ffn_up") && strstr(err.text, "255") && strstr(err.text, "Q4_K"));
-    src = (struct oll_weight_source){"t", data, OLL_I32, 4, 1, 1};
+    src = (struct oll_weight_source){"t", data, OLL_I32, 4, 1, 1, false};
     CHECK_STATUS(oll_weights_new(dev, &src, 1, &w, NULL), OLL_ERR_UNSUPPORTED);
-    src = (struct oll_weight_source){"t", data, (enum oll_dtype)77, 4, 1, 1};
+    src = (struct oll_weight_source){"t", data, (enum oll_dtype)77, 4, 1, 1, false};
     CHECK_STATUS(oll_weights_new(dev, &src, 1, &w, NULL), OLL_ERR_UNSUPPORTED);
-    src = (struct oll_weight_source){"t", data, OLL_F32, 4, 0, 1};
+    src = (struct oll_weight_source){"t", data, OLL_F32, 4, 0, 1, false};
     CHECK_STATUS(oll_weights_new(dev, &src, 1, &w, NULL), OLL_ERR_ARG);
-    src = (struct oll_weight_source){"t", data, OLL_F32, UINT32_MAX, UINT32_MAX, UINT32_MAX};
+    src = (struct oll_weight_source){"t", data, OLL_F32, UINT32_MAX, UINT32_MAX, UINT32_MAX, false};
     CHECK_STATUS(oll_weights_new(dev, &src, 1, &w, NULL), OLL_ERR_LIMIT);
-    src = (struct oll_weight_source){"t", NULL, OLL_F32, 4, 1, 1};
+    src = (struct oll_weight_source){"t", NULL, OLL_F32, 4, 1, 1, false};
     CHECK_STATUS(oll_weights_new(dev, &src, 1, &w, NULL), OLL_ERR_ARG);
     CHECK(w == NULL);
     teardown();

@@ -94,7 +94,7 @@ static struct oll_weight *weight(enum oll_dtype dtype, const void *data, uint32_
                                  uint32_t n_out, uint32_t n_expert)
 {
     struct oll_weight *w = NULL;
-    const struct oll_weight_source src = {"w", data, dtype, n_in, n_out, n_expert};
+    const struct oll_weight_source src = {"w", data, dtype, n_in, n_out, n_expert, false};
     CHECK_OK(oll_weights_new(dev, &src, 1, &w, NULL));
     return w;
 }
