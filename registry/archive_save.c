@@ -285,7 +285,8 @@ oll_status oll_archive_save(const struct oll_archive *config, const struct oll_r
     for (size_t i = 0; i < n_refs && status == OLL_OK; i++)
         status = read_model(&s, &refs[i], err);
     if (status == OLL_OK)
-        status = path ? place_file(path, replace, fill, &s, err) : fill(&s, STDOUT_FILENO, err);
+        status =
+            path ? place_file_write(path, replace, fill, &s, err) : fill(&s, STDOUT_FILENO, err);
     for (size_t i = 0; i < s.n_models; i++)
         oll_free(s.models[i].bytes);
     oll_lease_free(s.lease);

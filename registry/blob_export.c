@@ -73,7 +73,7 @@ oll_status oll_blob_export(const struct oll_export *config, uint64_t *n_bytes,
     oll_free(path);
     if (job.from < 0)
         return disk_fail(err, "blob");
-    oll_status status = place_file(config->path, config->replace, fill, &job, err);
+    oll_status status = place_file_write(config->path, config->replace, fill, &job, err);
     close(job.from);
     return status;
 }

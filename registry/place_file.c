@@ -9,8 +9,8 @@
 
 enum { PATH_BYTES = 4096 };
 
-oll_status place_file(const char *path, bool replace, place_fill_fn fill, void *user,
-                      struct oll_error *err)
+oll_status place_file_write(const char *path, bool replace, place_file_fn fill, void *user,
+                            struct oll_error *err)
 {
     char tmp[PATH_BYTES];
     struct stat st;

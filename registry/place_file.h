@@ -8,9 +8,9 @@
 #include <stdbool.h>
 
 /* Writes the content to the descriptor. */
-typedef oll_status (*place_fill_fn)(void *user, int fd, struct oll_error *err);
+typedef oll_status (*place_file_fn)(void *user, int fd, struct oll_error *err);
 /* OLL_ERR_EXISTS: there is such a file and `replace` is false. */
-oll_status place_file(const char *path, bool replace, place_fill_fn fill, void *user,
-                      struct oll_error *err) OLL_MUST_USE;
+oll_status place_file_write(const char *path, bool replace, place_file_fn fill, void *user,
+                            struct oll_error *err) OLL_MUST_USE;
 
 #endif

@@ -1,4 +1,5 @@
 /* `oll create` (cli-and-scheduler 2.7, store-and-registry 9.5, 10.5). */
+#include "server/cli_create.h"
 #include "engine/base/file.h"
 #include "engine/base/mem.h"
 #include "server/cli.h"
@@ -17,8 +18,10 @@
 enum { ARENA_BYTES = 1 << 30, BODY_MAX = 64 << 20, PATH_BYTES = 4096 };
 
 struct job {
-    const struct cli_args *args;
     const char *name;
+    const char *file;           /* that alone is the model; NULL: a Modelfile tells */
+    const char *modelfile_path; /* NULL: none was named */
+    const char *quantize, *draft_quantize;
     struct oll_arena arena;
     struct cli_client client;
     struct cli_progress *progress;
@@ -41,16 +44,28 @@ static const char *folder_of(struct job *j, const char *path)
     return folder ? folder : ".";
 }
 
+/* A Modelfile of one line. */
+static oll_status from_file(struct job *j, struct oll_error *err)
+{
+    struct oll_modelfile_command *from =
+        oll_arena_alloc(&j->arena, 1, sizeof *j->modelfile.commands);
+    if (!from)
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the model");
+    *from = (struct oll_modelfile_command){.word = OLL_MODELFILE_FROM, .value = j->file};
+    j->modelfile = (struct oll_modelfile){from, 1};
+    return OLL_OK;
+}
+
 /* Without -f and without a Modelfile the files of this folder are the model. */
 static oll_status read_modelfile(struct job *j, const char **folder, struct oll_error *err)
 {
     static const char fallback[] = "FROM .\n";
-    const char *path = cli_value(j->args, "file", "Modelfile");
+    const char *path = j->modelfile_path ? j->modelfile_path : "Modelfile";
     char *text = NULL, here[PATH_BYTES];
     uint64_t n = 0;
     struct oll_error why = {0};
     oll_status status = oll_file_read(path, OLL_MODELFILE_BYTES_MAX, &text, &n, &why);
-    if (status == OLL_ERR_NOT_FOUND && cli_has(j->args, "file"))
+    if (status == OLL_ERR_NOT_FOUND && j->modelfile_path)
         return OLL_FAIL(err, status, "specified Modelfile wasn't found");
     if (status == OLL_ERR_NOT_FOUND) {
         *folder = getcwd(here, sizeof here) ? oll_arena_strdup(&j->arena, here) : ".";
@@ -159,13 +174,10 @@ static oll_status bring_files(struct job *j, struct cli_create_files *files, str
 
 static oll_status build(struct job *j, struct oll_error *err)
 {
-    const struct model_source_extra extra = {.model = j->name,
-                                             .quantize = cli_value(j->args, "quantize", ""),
-                                             .draft_quantize =
-                                                 cli_value(j->args, "draft-quantize", "")};
+    const struct model_source_extra extra = {j->name, j->quantize, j->draft_quantize};
     struct cli_create_files files;
     const char *folder = ".";
-    OLL_TRY(read_modelfile(j, &folder, err));
+    OLL_TRY(j->file ? from_file(j, err) : read_modelfile(j, &folder, err));
     cli_progress_show(j->progress, NULL, "gathering model components", 0, 0);
     OLL_TRY(model_source_read(&j->arena, &j->modelfile, folder, warn, &j->source, err));
     cli_create_files_open(&files, &j->client, j->progress);
@@ -183,33 +195,54 @@ static oll_status build(struct job *j, struct oll_error *err)
     return status;
 }
 
-static int run_create(const struct cli_args *args)
+/* Carries out what the job says; its resources are released. */
+static oll_status run_job(struct job *j, bool local, struct oll_error *err)
 {
-    struct job *j = oll_calloc(1, sizeof *j);
     struct oll_reference ref;
-    struct oll_error err = {0};
-    if (!j)
-        return cli_failf("out of memory");
-    j->args = args;
-    j->name = args->positional[0];
-    if (oll_reference_parse(j->name, &ref, NULL) != OLL_OK) {
-        oll_free(j);
-        return cli_failf("invalid model name: %s", args->positional[0]);
-    }
+    if (oll_reference_parse(j->name, &ref, NULL) != OLL_OK)
+        return OLL_FAIL(err, OLL_ERR_ARG, "invalid model name: %s", j->name);
     oll_arena_init(&j->arena, ARENA_BYTES);
     oll_strbuf_init(&j->request, BODY_MAX);
-    oll_status status = cli_client_open(&j->client, cli_has(args, "local"), &err);
+    oll_status status = cli_client_open(&j->client, local, err);
     if (status == OLL_OK) {
         j->progress = cli_progress_new();
         j->client.tick = on_tick;
         j->client.user = j;
-        status = build(j, &err);
+        status = build(j, err);
         j->client.tick = NULL;
         cli_progress_free(j->progress);
     }
     cli_client_close(&j->client);
     oll_strbuf_free(&j->request);
     oll_arena_free(&j->arena);
+    return status;
+}
+
+oll_status cli_create_from_file(const char *name, const char *path, bool local,
+                                struct oll_error *err)
+{
+    struct job *j = oll_calloc(1, sizeof *j);
+    if (!j)
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the model");
+    j->name = name;
+    j->file = path;
+    j->quantize = j->draft_quantize = "";
+    oll_status status = run_job(j, local, err);
+    oll_free(j);
+    return status;
+}
+
+static int run_create(const struct cli_args *args)
+{
+    struct job *j = oll_calloc(1, sizeof *j);
+    struct oll_error err = {0};
+    if (!j)
+        return cli_failf("out of memory");
+    j->name = args->positional[0];
+    j->modelfile_path = cli_value(args, "file", NULL);
+    j->quantize = cli_value(args, "quantize", "");
+    j->draft_quantize = cli_value(args, "draft-quantize", "");
+    oll_status status = run_job(j, cli_has(args, "local"), &err);
     oll_free(j);
     return status == OLL_OK ? 0 : cli_fail(&err);
 }

@@ -4,7 +4,7 @@
 #include <signal.h>
 
 extern const struct cli_command cli_serve;
-extern const struct cli_command cli_create, cli_show;
+extern const struct cli_command cli_create, cli_show, cli_link;
 extern const struct cli_command cli_run;
 extern const struct cli_command cli_pull, cli_push;
 extern const struct cli_command cli_list, cli_cp, cli_rm;
@@ -37,6 +37,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_du,
     &cli_prune,
     &cli_export,
+    &cli_link,
     &cli_save,
     &cli_load,
     &cli_store_folder,

@@ -1,4 +1,4 @@
-"""What works on a store alone: du, prune, export, save, load, store move.
+"""What works on a store alone: du, prune, export, link, save, load, store move.
 
     test_tools.py OLL [--only PART]
 """
@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tarfile
@@ -334,6 +335,44 @@ def move(w):
     w.fails(store, ["lie in one another"], "store", "move", store.models)
     w.fails(w.store(False), ["there is no model store at"], "store", "move", os.path.join(w.folder, "any"))
     w.fails(store, ["accepts 1 arg(s), received 0"], "store", "move")
+
+
+@case
+def link(w):
+    """A file becomes a model where it is; what is done to the file is noticed, what is done to the model is not."""
+    store = w.store(False)
+    path = os.path.join(w.folder, "My Model (1).gguf")
+    gguf = struct.pack("<4sIQQ", b"GGUF", 3, 0, 1) + text_key("general.architecture", "llama")
+    write(path, gguf)
+    text = w.runs(store, "link", "--local", path)
+    w.checks.that(f"'{path}' is the model 'My-Model-1'" in text, text)
+    text = w.runs(store, "link", "--local", path, "me/other:tag")
+    w.checks.that(sorted(os.path.relpath(n, f"manifests/{HOST}") for n in store.files("manifests")) ==
+                  ["library/My-Model-1/latest", "me/other/tag"], str(store.files("manifests")))
+    blob = w.blob(store, gguf)
+    linked = os.stat(blob).st_ino == os.stat(path).st_ino
+    w.checks.that(linked == ("linked " in w.runs(w.store(False), "link", "--local", path)), "it is said when they are one")
+    w.runs(store, "rm", "My-Model-1")
+    w.runs(store, "rm", "me/other:tag")
+    with open(path, "rb") as f:
+        w.checks.that(f.read() == gguf and not store.files("blobs"), "rm leaves the user's file")
+    w.runs(store, "link", "--local", path, "m")
+    if linked:
+        with open(path, "ab") as f:
+            f.write(b"more")
+        code, text = store.run("verify")
+        w.checks.that(code == 1 and "bytes where" in text, text)
+        code, text = store.run("verify", "--repair", "--insecure", http_proxy="http://127.0.0.1:9")
+        w.checks.that(code == 1 and len(store.files("oll/quarantine")) == 1, text)
+        with open(path, "rb") as f:
+            w.checks.that(f.read() == gguf + b"more", "a repair does not touch the user's file")
+    w.fails(store, ["is no GGUF file"], "link", "--local", __file__)
+    w.fails(store, ["No such file"], "link", "--local", path + "x")
+    w.fails(store, ["invalid model name: a b"], "link", "--local", path, "a b")
+
+
+def text_key(key, value):
+    return struct.pack("<Q", len(key)) + key.encode() + struct.pack("<IQ", 8, len(value)) + value.encode()
 
 
 def main():
