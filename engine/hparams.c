@@ -241,9 +241,10 @@ static void read_rope_scaling(struct hparams_reader *r, struct model_hparams *hp
             rope->scaling = types[i].scaling;
             return;
         }
+    char shown[32];
     hparams_fail(r, OLL_ERR_UNSUPPORTED,
-                 "%s = \"%.*s\" is not known; known are none, linear, yarn, longrope", key,
-                 (int)(text.len < 32 ? text.len : 32), text.data);
+                 "%s = \"%s\" is not known; known are none, linear, yarn, longrope", key,
+                 oll_gguf_printable(text, shown, sizeof shown));
 }
 
 static void read_pooling(struct hparams_reader *r, struct model_hparams *hp)
@@ -467,11 +468,12 @@ static oll_status read_arch(const struct oll_gguf *gguf, struct model_hparams *h
     memcpy(hp->prefix, name.data, name.len);
     hp->prefix[name.len] = '\0';
     hp->arch = arch_find(hp->prefix);
-    if (!hp->arch)
-        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
-                        "architecture \"%s\" is not supported; the nearest one that is: %s",
-                        hp->prefix, arch_nearest(hp->prefix));
-    return OLL_OK;
+    if (hp->arch)
+        return OLL_OK;
+    char shown[HPARAMS_MAX_ARCH_NAME];
+    return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
+                    "architecture \"%s\" is not supported; the nearest one that is: %s",
+                    oll_gguf_printable(name, shown, sizeof shown), arch_nearest(hp->prefix));
 }
 
 oll_status hparams_read(const struct oll_gguf *gguf, struct model_hparams *hp,

@@ -111,6 +111,26 @@ static void damage_key(char *bytes, uint64_t n_bytes, const struct oll_gguf_kv *
     memcpy(at, before, n);
 }
 
+/* A text that would move the cursor of a terminal does not reach the message. */
+static void damage_text(char *bytes, uint64_t n_bytes, const struct oll_gguf_kv *kv,
+                        struct counts *counts)
+{
+    struct oll_gguf_str text;
+    struct oll_error err = {0};
+    char before[64];
+    if (kv->type != OLL_GGUF_STRING || oll_gguf_kv_strings(kv, &text, NULL) != OLL_OK ||
+        text.len == 0 || text.len > sizeof before)
+        return;
+    char *at = bytes + (text.data - bytes);
+    memcpy(before, at, (size_t)text.len);
+    memset(at, '\x1b', (size_t)text.len);
+    at[0] = '\n';
+    (void)try_model(bytes, n_bytes, counts, &err);
+    for (const char *c = err.text; *c; c++)
+        CHECK_MSG((unsigned char)*c >= ' ', "a control character in \"%s\"", err.text);
+    memcpy(at, before, (size_t)text.len);
+}
+
 /* Without the tensor: its first letter changes, so that nobody finds it. */
 static void hide_tensor(char *bytes, uint64_t n_bytes, const struct oll_gguf_tensor *t,
                         struct counts *counts)
@@ -142,6 +162,11 @@ static void damage_model(const char *path, struct counts *counts)
             const struct oll_gguf_kv *kv = oll_gguf_kv_at(gguf, i);
             if (kv->key.len > arch.len && memcmp(kv->key.data, arch.data, arch.len) == 0)
                 damage_key(bytes, n_bytes, kv, counts);
+            bool is_arch =
+                kv->key.len == 20 && memcmp(kv->key.data, "general.architecture", 20) == 0;
+            if (is_arch ||
+                (kv->key.len > arch.len && memcmp(kv->key.data, arch.data, arch.len) == 0))
+                damage_text(bytes, n_bytes, kv, counts);
         }
         for (uint64_t i = 0; i < oll_gguf_n_tensors(gguf); i++)
             hide_tensor(bytes, n_bytes, oll_gguf_tensor_at(gguf, i), counts);
