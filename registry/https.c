@@ -528,6 +528,9 @@ static void end_transfer(struct https_transfer *t, CURLcode code)
     if (t->status != OLL_OK || code == CURLE_OK)
         return;
     const char *reason = t->curl_error[0] ? t->curl_error : curl_easy_strerror(code);
+    /* What OpenSSL says when the other side does not speak TLS. */
+    if (code == CURLE_SSL_CONNECT_ERROR && strstr(reason, "wrong version number"))
+        reason = "the server speaks plain HTTP; --insecure uses it";
     fail_transfer(t, broke(code) ? OLL_ERR_TIMEOUT : OLL_ERR_NETWORK, reason);
 }
 

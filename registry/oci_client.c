@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 enum { ERROR_BODY_MAX = 4096, PAUSE_MAX_MS = 60 * 1000, NAP_MS = 20 };
@@ -22,13 +23,20 @@ struct oci_client {
     void *user;
 };
 
+/* hf.co only redirects to huggingface.co, where the user's key would not follow; it is asked at
+ * once. The model keeps the name that the user gave. */
+static const char *host_of(const struct oll_reference *ref)
+{
+    return strcasecmp(ref->host, "hf.co") == 0 ? "huggingface.co" : ref->host;
+}
+
 oll_status oci_new(const struct oci_config *config, struct oci_client **out, struct oll_error *err)
 {
     const struct oll_reference *ref = config->ref;
     char base[HTTPS_URL_MAX];
     struct oci_client *c = oll_calloc(1, sizeof *c);
-    snprintf(base, sizeof base, "%s://%s/v2/%s/%s", config->insecure ? "http" : "https", ref->host,
-             ref->namespace, ref->model);
+    snprintf(base, sizeof base, "%s://%s/v2/%s/%s", config->insecure ? "http" : "https",
+             host_of(ref), ref->namespace, ref->model);
     if (c) {
         c->base = oll_strdup(base);
         c->key_path = config->key_path ? oll_strdup(config->key_path) : NULL;

@@ -28,7 +28,7 @@ oll_status oci_new(const struct oci_config *config, struct oci_client **out,
                    struct oll_error *err) OLL_MUST_USE;
 void oci_free(struct oci_client *client); /* NULL is accepted */
 struct https *oci_session(struct oci_client *client);
-/* "https://host/v2/namespace/model" */
+/* "https://host/v2/namespace/model"; huggingface.co for hf.co */
 const char *oci_base(const struct oci_client *client);
 /* The header for a URL: NULL unless it is of the registry's origin and a token is there. */
 const char *oci_authorization(const struct oci_client *client, const char *url);

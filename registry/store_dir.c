@@ -37,8 +37,13 @@ static int make_root(const char *path)
     memcpy(text, path, n + 1);
     for (char *p = text + 1; (p = strchr(p, '/')); *p++ = '/') {
         *p = '\0';
-        if (mkdir(text, 0755) != 0 && errno != EEXIST && access(text, X_OK) != 0)
+        if (mkdir(text, 0755) == 0 || errno == EEXIST)
+            continue;
+        const int e = errno;
+        if (access(text, X_OK) != 0) {
+            errno = e;
             return -1;
+        }
     }
     return mkdir(text, 0755) != 0 && errno != EEXIST ? -1 : 0;
 }

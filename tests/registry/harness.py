@@ -114,6 +114,9 @@ class Exchange:
         self.method, self.path = handler.command, handler.path
         self.headers = {k.lower(): v for k, v in handler.headers.items()}
         self.host = self.headers.get("host", "")
+        if self.path.startswith("http://"):  # asked as a proxy is
+            self.host, _, rest = self.path[7:].partition("/")
+            self.path = "/" + rest
         self.status, self.sent, self.received, self.began = None, 0, 0, time.monotonic()
 
     @property

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import urllib.parse
 
-from harness import CONFIG, MODEL, Checks, Store, noise, stage
+from harness import CONFIG, MANIFEST, MODEL, Checks, Store, noise, put_model, stage
 
 SIZE = 1_000_000
 
@@ -166,6 +166,17 @@ def main():
             code, text = pull(guard)
             checks.that(words in text and (code == 0) == (words == "success"), f"token: {what}: {text}")
             checks.that(not any("x-evil" in e.headers for e in proxy.exchanges), f"token: {what}: injected")
+
+        # A push with a token, also one that ends between two requests.
+        for life in (1 << 30, 3):
+            s = store()
+            guard = Guard(proxy, token_life=life)
+            put_model(s, proxy.name, f"test/pushed{life}", [(MODEL, noise(300_000, life)), (CONFIG, config)])
+            proxy.begin(guard)
+            code, text = s.run("push", "--insecure", f"{proxy.name}/test/pushed{life}")
+            checks.that(code == 0 and (guard.tokens == 1) == (life > 3), f"push, {guard.tokens} tokens: {text}")
+            there = registry.call("HEAD", f"/v2/test/pushed{life}/manifests/latest", headers={"Accept": MANIFEST})[0]
+            checks.that(there == 200, "pushed")
 
         # A second 401 is the end.
         code, text = pull(lambda e: Guard(proxy)(e) if not e.path.startswith("/token") else

@@ -458,6 +458,30 @@ def damaged_journal(w):
         store.run("rm", w.name)
 
 
+@case
+def through_a_proxy(w):
+    """http_proxy and no_proxy; hf.co is asked under the name that it stands for and keeps its own."""
+    w.registry.put_model("user/repo", [(MODEL, w.blob), (CONFIG, w.config)], tag="Q4_K_M")
+    proxy = f"http://{w.proxy.name}"
+    for name, host in (("hf.co/user/repo:Q4_K_M", "huggingface.co"), ("HF.co/user/repo:Q4_K_M", "huggingface.co"),
+                       ("huggingface.co/user/repo:Q4_K_M", "huggingface.co"),
+                       ("other.example/user/repo:Q4_K_M", "other.example")):
+        store = w.succeeds(name, name=name, http_proxy=proxy)
+        hosts = {e.host for e in w.proxy.exchanges}
+        w.checks.that(hosts == {host}, f"{name}: asked {hosts}")
+        folder = name.partition("/")[0]
+        w.checks.that(store.files("manifests") == [f"manifests/{folder}/user/repo/Q4_K_M"], str(store.files("manifests")))
+    w.fails("no_proxy", ["other.example"], name="other.example/user/repo", http_proxy=proxy, no_proxy="a.b, .example",
+            again=False)
+    w.checks.that(not w.proxy.exchanges, "no_proxy: the proxy is not asked")
+    w.fails("a proxy that asks for a password", ["407"], lambda e: {"status": 407}, name="other.example/user/repo",
+            http_proxy=proxy, again=False)
+    w.fails("a proxy that is not there", ["Failed to connect to 127.0.0.1 port 9"], name="other.example/user/repo",
+            http_proxy="http://127.0.0.1:9", again=False)
+    code, text = w.store().run("pull", w.name)
+    w.checks.that(code == 1 and "the server speaks plain HTTP; --insecure uses it" in text, f"https where http is: {text}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("oll")
@@ -467,10 +491,10 @@ def main():
     with stage() as (folder, registry, proxy):
         for function in CASES:
             if args.only in function.__name__:
-                begin = time.monotonic()
+                begin, n = time.monotonic(), checks.n
                 world = World(args.oll, os.path.join(folder, function.__name__), registry, proxy, checks)
                 function(world)
-                print(f"{function.__name__}: {time.monotonic() - begin:.1f} s", flush=True)
+                print(f"{function.__name__}: {checks.n - n} checks, {time.monotonic() - begin:.1f} s", flush=True)
     return checks.end()
 
 
