@@ -68,8 +68,9 @@ oll_status cli_private_start(struct service_config config, struct cli_private **
     *out = NULL;
     if (!p)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the server of this command");
+    /* What fails is told by the command itself, once. */
     if (!env_text("OLLAMA_DEBUG", text))
-        oll_log_set_level(OLL_LOG_ERROR);
+        oll_log_set_level(OLL_LOG_NONE);
     oll_status status = make_folder(p, err);
     if (status == OLL_OK) {
         config.socket = p->socket;

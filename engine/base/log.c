@@ -35,8 +35,12 @@ void oll_log(enum oll_log_level level, const char *area, const char *fmt, ...)
     va_start(args, fmt);
     int m = vsnprintf(line + n, sizeof line - n - 2, fmt, args);
     va_end(args);
+    size_t text = n;
     if (m > 0)
         n += (size_t)m < sizeof line - n - 2 ? (size_t)m : sizeof line - n - 3;
+    for (; text < n; text++)
+        if ((unsigned char)line[text] < ' ' || line[text] == 0x7f)
+            line[text] = '?';
     line[n++] = '"';
     line[n++] = '\n';
     fwrite(line, 1, n, stderr);

@@ -4,12 +4,20 @@
 
 #include "engine/base/status.h"
 
-enum oll_log_level { OLL_LOG_ERROR, OLL_LOG_WARN, OLL_LOG_INFO, OLL_LOG_DEBUG, OLL_LOG_TRACE };
+/* As a level to set, NONE silences all. */
+enum oll_log_level {
+    OLL_LOG_NONE = -1,
+    OLL_LOG_ERROR,
+    OLL_LOG_WARN,
+    OLL_LOG_INFO,
+    OLL_LOG_DEBUG,
+    OLL_LOG_TRACE
+};
 
 void oll_log_set_level(enum oll_log_level level);
 enum oll_log_level oll_log_level(void);
-/* `area` is the module ("gguf", "cpu"); the text has no newline. Thread-safe: a line is written
- * whole. */
+/* `area` is the module ("gguf", "cpu"). Control characters of the text, which may come from a file
+ * or a request, are written as '?'. Thread-safe: a line is written whole. */
 void oll_log(enum oll_log_level level, const char *area, const char *fmt, ...) OLL_PRINTF(3, 4);
 
 #define oll_log_warn(area, ...)  oll_log(OLL_LOG_WARN, area, __VA_ARGS__)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What `oll embed` and `oll perplexity` make of their inputs: test_inputs.py OLL SHARED.
+"""What commands that take a file make of their inputs: test_inputs.py OLL SHARED.
 
 The golden models serve with other context lengths; nothing here is compared with recorded numbers.
 """
@@ -37,7 +37,8 @@ class Case:
 
     def refused(self, *arguments):
         """The one line of an error."""
-        done = subprocess.run([self.oll, *arguments], capture_output=True, text=True, timeout=60)
+        done = subprocess.run([self.oll, *arguments], capture_output=True, text=True, timeout=60,
+                              env=dict(os.environ, OLLAMA_HOST="127.0.0.1:1"), stdin=subprocess.DEVNULL)
         assert done.returncode == 1 and done.stdout == "", (done.returncode, done.stdout)
         assert done.stderr.startswith("Error: ") and done.stderr.count("\n") == 1, done.stderr
         return done.stderr
@@ -82,7 +83,20 @@ def an_encoder_predicts_nothing(c):
     assert "encoder" in c.refused("logits", c.model("bert"), "--tokens", "1,2", "--out", os.path.join(c.work, "l.npy"))
 
 
-CASES = [whole_of_a_long_text, text_beyond_the_context_is_cut, positions_bound_the_context,
+def run_says_once_what_is_wrong(c):
+    """Files that are cut short, and those of an unknown kind; `oll run` has a server of its own for them."""
+    path = c.model("llama")
+    with open(path, "rb") as f:
+        data = f.read()
+    with open(path, "wb") as f:
+        f.write(data[:3000])
+    assert "tokenizer.ggml.tokens" in c.refused("run", path, "hi")
+    with open(path, "wb") as f:
+        f.write(data.replace(b"llama", b"lammo"))
+    assert '"lammo" is not supported' in c.refused("run", path, "hi")
+
+
+CASES = [run_says_once_what_is_wrong, whole_of_a_long_text, text_beyond_the_context_is_cut, positions_bound_the_context,
          perplexity_needs_two_tokens, an_encoder_predicts_nothing]
 
 
