@@ -291,8 +291,10 @@ static oll_status open_prompts(struct oll_engine *e, struct oll_error *err)
                                                .adds_bos = oll_tokenizer_adds_bos(tok),
                                                .adds_eos = oll_tokenizer_adds_eos(tok)};
     e->prompt_env = (struct prompt_env){.model = e->model, .tok = tok, .n_ctx = e->info.n_ctx};
-    return chat_model_open(&e->prompt_env.chat, e->info.architecture,
-                           oll_model_chat_template(e->model), &tokens, err);
+    OLL_TRY(chat_model_open(&e->prompt_env.chat, e->info.architecture,
+                            oll_model_chat_template(e->model), &tokens, err));
+    e->prompt_env.chat.n_params = e->info.n_params;
+    return OLL_OK;
 }
 
 oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_engine **out,

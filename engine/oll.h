@@ -76,6 +76,9 @@ enum oll_think {
     OLL_THINK_MAX
 };
 
+/* Which of two templates counts, when a model has a Go template and its file a Jinja template. */
+enum oll_template_preference { OLL_TEMPLATE_BEST, OLL_TEMPLATE_GO, OLL_TEMPLATE_JINJA };
+
 struct oll_tool_call {
     const char *id, *name;
     const char *arguments_json; /* one JSON object */
@@ -136,8 +139,10 @@ struct oll_request {
     const char *template_text;     /* Go template of this request */
     const char *model_template;    /* Go template that was stored with the model */
     const char *renderer, *parser; /* built-in ones, by name */
-    const char *format_json;       /* "\"json\"" or a schema; NULL: free text */
-    const char *grammar;           /* GBNF, instead of format_json; NULL: none */
+    const char *model_name;        /* without host, namespace and tag */
+    enum oll_template_preference prefer_template;
+    const char *format_json; /* "\"json\"" or a schema; NULL: free text */
+    const char *grammar;     /* GBNF, instead of format_json; NULL: none */
     bool no_truncate;        /* an input that does not fit is OLL_ERR_LIMIT instead of being cut */
     bool no_shift;           /* a full window ends the reply instead of being shifted */
     bool want_context;       /* DONE carries the tokens of prompt and reply */

@@ -2,6 +2,9 @@
 
 #include "engine/base/mem.h"
 #include "engine/base/platform.h"
+#include "engine/chat/harmony_name.h"
+#include "engine/chat/history.h"
+#include "engine/chat/truncate.h"
 
 #include <string.h>
 
@@ -14,6 +17,8 @@ struct maker {
     struct chat_style *style;
     struct chat_conversation conversation; /* whole */
     const char *before;                    /* text of an earlier exchange; NULL: none */
+    bool adds_bos;                         /* the text is for the tokeniser, which puts a BOS */
+    struct oll_tokens *tokens;             /* of the last text */
 };
 
 static oll_status check_text(const struct oll_strbuf *out, struct oll_error *err)
@@ -66,15 +71,23 @@ static oll_status read_context(struct maker *m, struct oll_error *err)
     return status == OLL_OK ? OLL_OK : OLL_FAIL(err, status, "cannot read the context's tokens");
 }
 
+/* `tokens` takes those of the texts that are tried. */
 static oll_status maker_begin(struct maker *m, const struct prompt_env *env, struct request *r,
-                              struct chat_style *style, struct oll_error *err)
+                              struct chat_style *style, struct oll_tokens *tokens,
+                              struct oll_error *err)
 {
     const struct oll_request *ask = &r->ask;
     const struct chat_source source = {.request_template = ask->template_text,
                                        .model_template = ask->model_template,
                                        .renderer = ask->renderer,
-                                       .parser = ask->parser};
-    *m = (struct maker){.env = env, .r = r, .style = style};
+                                       .parser = ask->parser,
+                                       .model_name = ask->model_name,
+                                       .prefer = ask->prefer_template};
+    *m = (struct maker){.env = env,
+                        .r = r,
+                        .style = style,
+                        .tokens = tokens,
+                        .adds_bos = oll_tokenizer_adds_bos(env->tok)};
     if (ask->raw)
         return OLL_OK;
     OLL_TRY(chat_style_choose(&env->chat, &source, style, err));
@@ -84,21 +97,27 @@ static oll_status maker_begin(struct maker *m, const struct prompt_env *env, str
                 : read_prompt(m, err));
     if (m->conversation.think == OLL_THINK_UNSET && chat_style_can_think(style))
         m->conversation.think = OLL_THINK_ON;
-    return OLL_OK;
+    return chat_style_filters_history(style)
+               ? chat_history_filter(&r->arena, &m->conversation, &m->conversation, err)
+               : OLL_OK;
 }
 
 static oll_status render(const struct maker *m, const struct chat_conversation *conversation,
                          struct oll_strbuf *out, struct oll_error *err)
 {
     const struct oll_request *ask = &m->r->ask;
-    oll_strbuf_clear(out);
+    struct chat_conversation renamed;
     if (ask->raw) {
         oll_strbuf_adds(out, ask->prompt ? ask->prompt : "");
         return check_text(out, err);
     }
     if (m->before)
         oll_strbuf_adds(out, m->before);
-    OLL_TRY(chat_style_render(m->style, conversation, ask->suffix, out, err));
+    if (chat_style_is_harmony(m->style)) {
+        OLL_TRY(chat_harmony_conversation(&m->r->arena, conversation, &renamed, err));
+        conversation = &renamed;
+    }
+    OLL_TRY(chat_style_render(m->style, conversation, ask->suffix, m->adds_bos, out, err));
     return check_text(out, err);
 }
 
@@ -113,48 +132,36 @@ static oll_status tokenize(const struct maker *m, const struct oll_strbuf *text,
     return status == OLL_OK ? OLL_OK : OLL_FAIL(err, status, "cannot tokenise the prompt");
 }
 
-/* The conversation without its first `drop` messages; system messages among them are kept, moved to
- * the front (into `kept`). */
-static struct chat_conversation drop_messages(const struct chat_conversation *from, uint32_t drop,
-                                              struct chat_message *kept)
+static oll_status render_some(void *user, const struct chat_conversation *conversation,
+                              struct oll_strbuf *out, struct oll_error *err)
 {
-    struct chat_conversation out = *from;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < from->n_messages; i++)
-        if (i >= drop || strcmp(from->messages[i].role, "system") == 0)
-            kept[n++] = from->messages[i];
-    out.messages = kept;
-    out.n_messages = n;
-    return out;
+    return render(user, conversation, out, err);
 }
 
-/* Chat: drops as few of the oldest messages as make the rendered prompt fit the window; the last
- * message always stays. The number is found by bisection, since each try renders and tokenises what
- * is left. */
-static oll_status render_fitting(struct maker *m, struct oll_strbuf *text, struct oll_tokens *out,
-                                 bool *truncated, struct oll_error *err)
+static oll_status count(void *user, const struct oll_strbuf *text, size_t *n, struct oll_error *err)
 {
-    const struct chat_conversation *all = &m->conversation;
-    OLL_TRY(render(m, all, text, err));
-    OLL_TRY(tokenize(m, text, out, err));
-    if (m->r->ask.no_truncate || out->n <= m->env->n_ctx || all->n_messages < 2)
-        return OLL_OK;
-    struct chat_message *kept = oll_arena_alloc(&m->r->arena, all->n_messages, sizeof *kept);
-    if (!kept)
-        return OLL_FAIL(err, OLL_ERR_MEMORY, "no memory for %u messages", all->n_messages);
-    *truncated = true;
-    /* Dropping `low` is too little; `high` is enough, or all that can go. */
-    uint32_t low = 0, high = all->n_messages - 1;
-    while (high - low > 1) {
-        uint32_t middle = low + (high - low) / 2;
-        const struct chat_conversation some = drop_messages(all, middle, kept);
-        OLL_TRY(render(m, &some, text, err));
-        OLL_TRY(tokenize(m, text, out, err));
-        *(out->n <= m->env->n_ctx ? &high : &low) = middle;
+    const struct maker *m = user;
+    OLL_TRY(tokenize(m, text, m->tokens, err));
+    *n = m->tokens->n;
+    return OLL_OK;
+}
+
+/* Text and tokens of the prompt; where those of the whole conversation do not fit the window, of
+ * what is left when the oldest messages have gone. */
+static oll_status render_fitting(struct maker *m, struct oll_strbuf *text, bool *truncated,
+                                 struct oll_error *err)
+{
+    const struct chat_truncate_ops ops = {.user = m, .render = render_some, .count = count};
+    struct chat_truncated fitting;
+    if (m->r->ask.raw || m->r->ask.no_truncate) {
+        OLL_TRY(render(m, &m->conversation, text, err));
+        return tokenize(m, text, m->tokens, err);
     }
-    m->conversation = drop_messages(all, high, kept);
-    OLL_TRY(render(m, &m->conversation, text, err));
-    return tokenize(m, text, out, err);
+    OLL_TRY(
+        chat_truncate(&m->r->arena, &m->conversation, m->env->n_ctx, &ops, text, &fitting, err));
+    m->conversation = fitting.conversation;
+    *truncated = fitting.n_dropped > 0;
+    return OLL_OK;
 }
 
 /* Cuts a prompt that leaves no room for a reply: the first `keep` tokens and the tail remain
@@ -241,9 +248,9 @@ oll_status prompt_make(struct prompt *prompt, const struct prompt_env *env, stru
     struct oll_strbuf text;
     *prompt = (struct prompt){0};
     oll_strbuf_init(&text, PROMPT_MAX_BYTES);
-    oll_status status = maker_begin(&m, env, r, &prompt->style, err);
+    oll_status status = maker_begin(&m, env, r, &prompt->style, &prompt->tokens, err);
     if (status == OLL_OK)
-        status = render_fitting(&m, &text, &prompt->tokens, &prompt->truncated, err);
+        status = render_fitting(&m, &text, &prompt->truncated, err);
     if (status == OLL_OK)
         status = check_tokens(env, &prompt->tokens, err);
     if (status == OLL_OK)
@@ -270,9 +277,10 @@ oll_status prompt_render(const struct prompt_env *env, struct request *r, struct
     struct oll_tokens tokens = {0};
     struct maker m;
     bool truncated;
-    oll_status status = maker_begin(&m, env, r, &style, err);
+    oll_status status = maker_begin(&m, env, r, &style, &tokens, err);
+    m.adds_bos = false; /* the text is shown as it was written */
     if (status == OLL_OK)
-        status = render_fitting(&m, out, &tokens, &truncated, err);
+        status = render_fitting(&m, out, &truncated, err);
     oll_tokens_free(&tokens);
     chat_style_free(&style);
     return status;

@@ -69,6 +69,7 @@ static void copy_ask(struct oll_arena *arena, struct oll_request *to,
     to->model_template = copy_str(arena, from->model_template);
     to->renderer = copy_str(arena, from->renderer);
     to->parser = copy_str(arena, from->parser);
+    to->model_name = copy_str(arena, from->model_name);
     to->format_json = copy_str(arena, from->format_json);
     to->grammar = copy_str(arena, from->grammar);
 }

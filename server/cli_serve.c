@@ -119,6 +119,7 @@ static const struct cli_variable variables[] = {
     {"OLLAMA_DEBUG", "1: more, 2: most in the log"},
     {"OLLAMA_HOST", "Address to listen on: host:port, or unix:/path (default 127.0.0.1:11434)"},
     {"OLLAMA_CONTEXT_LENGTH", "Window of models for which nobody names one (default 4096)"},
+    {"OLLAMA_GO_TEMPLATE", "1: a model's Go template counts; 0: the chat template of its file"},
     {"OLLAMA_KEEP_ALIVE", "How long an idle model stays loaded (default 5m; negative: for ever)"},
     {"OLLAMA_MAX_LOADED_MODELS", "Models loaded at once (default 3)"},
     {"OLLAMA_MAX_TRANSFER_STREAMS", "Accepted; a transfer chooses its connections itself"},

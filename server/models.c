@@ -27,6 +27,7 @@ struct models {
     struct oll_model_facts_cache *facts;
     struct given_file *files;
     int n_files;
+    enum oll_template_preference prefer;
 };
 
 static void read_template(const char *text, struct oll_model_facts *facts)
@@ -66,6 +67,11 @@ void models_free(struct models *models)
     oll_store_free(models->store);
     oll_model_facts_cache_free(models->facts);
     oll_free(models);
+}
+
+void models_prefer(struct models *models, enum oll_template_preference prefer)
+{
+    models->prefer = prefer;
 }
 
 const struct oll_store *models_store(const struct models *models) { return models->store; }
@@ -112,9 +118,9 @@ static unsigned template_bits(const struct served_model *m)
     const struct chat_capabilities can = chat_capabilities_of_go(go);
     const struct chat_source source = {.model_template = text,
                                        .renderer = m->stored.config.renderer,
-                                       .parser = m->stored.config.parser};
-    const bool native = f->has_template && chat_style_may_prefer(&source, m->family, go) &&
-                        chat_prefers_jinja(&jinja, &can);
+                                       .parser = m->stored.config.parser,
+                                       .prefer = m->prefer_template};
+    const bool native = f->has_template && chat_style_takes_jinja(&source, m->family, go, &jinja);
     go_template_free(go);
     return bits_of(native ? &jinja : &can);
 }
@@ -202,6 +208,7 @@ static oll_status fill_stored(struct models *models, struct oll_arena *arena,
                               struct served_model *m, struct oll_error *err)
 {
     OLL_TRY(oll_catalog_load(models->store, &m->ref, true, arena, &m->stored, err));
+    m->prefer_template = models->prefer;
     m->modified_ns = m->stored.modified_ns;
     m->size_bytes = m->stored.manifest.total_bytes;
     memcpy(m->digest, m->stored.manifest.id, sizeof m->digest);

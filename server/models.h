@@ -5,6 +5,7 @@
 #define OLL_SERVER_MODELS_H
 
 #include "engine/base/arena.h"
+#include "engine/oll.h"
 #include "registry/catalog.h"
 #include "registry/model_facts.h"
 
@@ -17,6 +18,9 @@ void models_free(struct models *models); /* NULL is accepted */
 /* Offers a file under a name; before serving begins. It hides a stored model of that name. */
 oll_status models_add_file(struct models *models, const char *name, const char *path,
                            struct oll_error *err) OLL_MUST_USE;
+
+/* Which template counts where a model has two; before serving begins. */
+void models_prefer(struct models *models, enum oll_template_preference prefer);
 
 /* For those who write models: the store, NULL when there is none, and what is known of its files.
  */
@@ -47,8 +51,9 @@ struct served_model {
     const char *path; /* of the weights; NULL: a name that stands for a cloud model, or damaged */
     const char *adapter_path; /* NULL: none */
     const char *parent;
-    struct oll_stored_model stored; /* zero for a file named at start */
-    struct oll_model_facts facts;   /* zero when they cannot be read */
+    struct oll_stored_model stored;               /* zero for a file named at start */
+    struct oll_model_facts facts;                 /* zero when they cannot be read */
+    enum oll_template_preference prefer_template; /* of all models alike */
     /* For display. */
     const char *format, *family, *n_params, *quantization;
     const char **families;

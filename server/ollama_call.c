@@ -119,6 +119,8 @@ bool ollama_call_fill(struct ollama_call *call, struct oll_request *ask)
     ask->model_template = stored->template_text;
     ask->renderer = stored->config.renderer;
     ask->parser = stored->config.parser;
+    ask->model_name = call->model->ref.model;
+    ask->prefer_template = call->model->prefer_template;
     ask->think = call->think;
     ask->no_truncate = !f->truncate;
     ask->no_shift = !f->shift;

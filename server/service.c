@@ -89,6 +89,9 @@ static oll_status set_up(struct service *s, const struct service_config *config,
     OLL_TRY(access_new(env_text("OLLAMA_ORIGINS", text) ? text : NULL, &s->access, err));
     s->app.access = s->access;
     OLL_TRY(models_new(env_models(text) ? text : NULL, &s->app.models, err));
+    if (env_text("OLLAMA_GO_TEMPLATE", text))
+        models_prefer(s->app.models,
+                      env_bool("OLLAMA_GO_TEMPLATE", true) ? OLL_TEMPLATE_GO : OLL_TEMPLATE_JINJA);
     for (size_t i = 0; i < config->n_models; i++)
         OLL_TRY(add_model(s->app.models, config->models[i], err));
     OLL_TRY(schedule_new(&settings, &s->app.schedule, err));

@@ -1,7 +1,7 @@
 #include "engine/chat/style.h"
 
 #include "engine/base/mem.h"
-#include "engine/chat/capabilities.h"
+#include "engine/chat/history.h"
 
 #include <string.h>
 #include <strings.h>
@@ -40,10 +40,15 @@ static bool is_harmony(const char *family, const struct go_template *go)
            go_template_facts(go)->is_harmony_text;
 }
 
-bool chat_style_may_prefer(const struct chat_source *source, const char *family,
-                           const struct go_template *go)
+bool chat_style_takes_jinja(const struct chat_source *source, const char *family,
+                            const struct go_template *go, const struct chat_capabilities *jinja)
 {
-    return !given(source->renderer) && !given(source->parser) && !is_harmony(family, go);
+    if (given(source->renderer) || given(source->parser) || is_harmony(family, go))
+        return false;
+    if (source->prefer != OLL_TEMPLATE_BEST)
+        return source->prefer == OLL_TEMPLATE_JINJA;
+    const struct chat_capabilities own = chat_capabilities_of_go(go);
+    return chat_prefers_jinja(jinja, &own);
 }
 
 static oll_status take_go(struct chat_style *style, const char *text, struct oll_error *err)
@@ -56,6 +61,18 @@ static oll_status take_go(struct chat_style *style, const char *text, struct oll
         style->think_open = facts->thinking_open;
         style->think_close = facts->thinking_close;
     }
+    return OLL_OK;
+}
+
+static oll_status take_renderer(struct chat_style *style, const struct chat_source *source,
+                                struct oll_error *err)
+{
+    if (!chat_renderer_find(source->renderer))
+        return OLL_FAIL(err, OLL_ERR_FORMAT, "unknown renderer \"%s\"", source->renderer);
+    if (given(source->model_template))
+        OLL_TRY(take_go(style, source->model_template, err));
+    style->mode = CHAT_MODE_RENDERER;
+    style->renderer = source->renderer;
     return OLL_OK;
 }
 
@@ -77,21 +94,23 @@ static void take_native(struct chat_style *style)
 static bool prefers_native(const struct chat_style *style, const struct chat_source *source)
 {
     const struct chat_model *model = style->model;
-    if (!given(model->jinja) || !chat_style_may_prefer(source, model->family, style->go))
+    if (!given(model->jinja))
         return false;
-    const struct chat_capabilities jinja = chat_capabilities_of_jinja(model->jinja),
-                                   go = chat_capabilities_of_go(style->go);
-    return chat_prefers_jinja(&jinja, &go);
+    const struct chat_capabilities jinja = chat_capabilities_of_jinja(model->jinja);
+    return chat_style_takes_jinja(source, model->family, style->go, &jinja);
 }
 
 oll_status chat_style_choose(const struct chat_model *model, const struct chat_source *source,
                              struct chat_style *out, struct oll_error *err)
 {
-    *out = (struct chat_style){.mode = CHAT_MODE_PLAIN, .model = model};
+    *out = (struct chat_style){
+        .mode = CHAT_MODE_PLAIN, .model = model, .model_name = source->model_name};
     if (given(source->parser) && chat_parser_find(source->parser))
         out->parser = source->parser;
     if (given(source->request_template))
         return take_go(out, source->request_template, err);
+    if (given(source->renderer))
+        return take_renderer(out, source, err);
     if (given(source->model_template)) {
         OLL_TRY(take_go(out, source->model_template, err));
         if (!given(out->parser) && is_harmony(model->family, out->go))
@@ -114,6 +133,35 @@ bool chat_style_can_think(const struct chat_style *style)
 {
     const struct chat_parser_facts *facts = style->parser ? chat_parser_find(style->parser) : NULL;
     return style->think_open || (facts && facts->has_thinking);
+}
+
+bool chat_style_is_harmony(const struct chat_style *style)
+{
+    return style->mode == CHAT_MODE_GO && style->parser && strcmp(style->parser, "harmony") == 0;
+}
+
+bool chat_style_filters_history(const struct chat_style *style)
+{
+    return chat_history_applies(style->model->family, style->model_name);
+}
+
+/* The text without the BOS that it spells, where the tokeniser adds the token itself. */
+static oll_status render_renderer(const struct chat_style *style,
+                                  const struct chat_conversation *conversation, bool adds_bos,
+                                  struct oll_strbuf *out, struct oll_error *err)
+{
+    const struct chat_render_input input = {.conversation = conversation,
+                                            .model = style->model_name,
+                                            .n_params = style->model->n_params};
+    struct oll_strbuf text;
+    oll_strbuf_init(&text, out->max_bytes);
+    oll_status status = chat_renderer_render(style->renderer, &input, &text, err);
+    if (status == OLL_OK) {
+        const size_t n_bos = adds_bos ? chat_renderer_bos_len(style->renderer, text.data) : 0;
+        oll_strbuf_add(out, text.data + n_bos, text.len - n_bos);
+    }
+    oll_strbuf_free(&text);
+    return status;
 }
 
 static oll_status render_go(const struct chat_style *style,
@@ -144,12 +192,14 @@ static oll_status render_native(const struct chat_style *style,
 
 oll_status chat_style_render(const struct chat_style *style,
                              const struct chat_conversation *conversation, const char *suffix,
-                             struct oll_strbuf *out, struct oll_error *err)
+                             bool adds_bos, struct oll_strbuf *out, struct oll_error *err)
 {
-    if (style->mode == CHAT_MODE_GO)
+    if (style->mode == CHAT_MODE_GO || (style->go && given(suffix)))
         return render_go(style, conversation, suffix, out, err);
     if (given(suffix))
         return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "this model does not support insert");
+    if (style->mode == CHAT_MODE_RENDERER)
+        return render_renderer(style, conversation, adds_bos, out, err);
     if (style->mode == CHAT_MODE_NATIVE)
         return render_native(style, conversation, out, err);
     for (uint32_t i = 0; i < conversation->n_messages; i++)
