@@ -19,6 +19,9 @@ check libclang-rt-19-dev runtime -
 check llvm-19 cmd llvm-symbolizer-19
 check clang-format-19 cmd clang-format-19
 check docker-registry cmd docker-registry
+check zsh cmd zsh
+check fish cmd fish
+check groff cmd groff
 check btrfs-progs cmd mkfs.btrfs
 '
 

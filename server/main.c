@@ -9,6 +9,7 @@ extern const struct cli_command cli_run;
 extern const struct cli_command cli_pull, cli_push;
 extern const struct cli_command cli_list, cli_cp, cli_rm;
 extern const struct cli_command cli_ps, cli_stop, cli_help;
+extern const struct cli_command cli_doctor, cli_completion, cli_man;
 extern const struct cli_command cli_verify, cli_du, cli_prune, cli_export, cli_save, cli_load,
     cli_store_folder;
 extern const struct cli_command cli_tokenize, cli_detokenize;
@@ -49,6 +50,9 @@ const struct cli_command *const cli_commands[] = {
     &cli_logits,
     &cli_perplexity,
     &cli_bench,
+    &cli_doctor,
+    &cli_completion,
+    &cli_man,
     NULL,
 };
 

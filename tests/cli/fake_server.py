@@ -26,7 +26,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.reply(200, b"")
 
     def do_GET(self):
-        self.reply(200, {"models": [], "version": "9.9.9"})
+        self.reply(200, {"models": self.server.listed, "version": "9.9.9"})
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", 0))) or "{}")
@@ -82,6 +82,7 @@ class FakeServer(http.server.ThreadingHTTPServer):
     def __init__(self, models):
         super().__init__(("127.0.0.1", 0), Handler)
         self.models, self.answer, self.requests, self.finished = models, ["one ", "two ", "three"], [], 0
+        self.listed = []
         self.address = f"127.0.0.1:{self.server_address[1]}"
 
     def __enter__(self):
