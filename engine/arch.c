@@ -247,6 +247,7 @@ static const struct arch archs[] = {
     /* encoders */
     {"modern-bert", DECODER, LAYER, NEOX, GELU,
      ARCH_GATED | ARCH_ENCODER | ARCH_EMBD_NORM | ARCH_FIRST_NORM_OPTIONAL, adjust_modern_bert},
+    {"llama-embed", DECODER, RMS, NORM, SILU, ARCH_GATED | ARCH_ENCODER, NULL},
     {"bert", ENCODER, LAYER, NONE, GELU,
      ARCH_ENCODER | ARCH_POSITIONS | ARCH_TOKEN_TYPES | ARCH_EMBD_NORM, NULL},
     {"nomic-bert", ENCODER, LAYER, NEOX, SILU,

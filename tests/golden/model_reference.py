@@ -23,6 +23,7 @@ DEFAULTS = {
     "n_expert": 0, "n_used": 0, "gating": "softmax", "normalise": True, "expert_scale": 1.0, "groups": None,
     "embedding_scale": 1.0, "residual_scale": 1.0, "logit_scale": 1.0,
     "positions": False, "embd_norm": False,
+    "encoder": False, "types": False, "pooling": "mean",  # norms behind the residual adds; segment 0 is added; of embeddings
 }
 
 
@@ -157,6 +158,11 @@ class Reference:
         heads = [self.rotate(il, h, pos) for h in heads]
         return per_head(heads) if d["qk_norm_after_rope"] else heads
 
+    def sees(self, t, j, window):
+        if not self.d["causal"]:
+            return not window or abs(t - j) <= window // 2
+        return j <= t and (not window or t - j < window)
+
     def slope(self, h):
         n = self.d["n_head"]
         n2 = 2 ** int(math.log2(n))
@@ -179,7 +185,7 @@ class Reference:
             v.append([y[h * hd:(h + 1) * hd] for h in range(n_kv)])
         out = []
         for t in range(len(inputs)):
-            seen = [j for j in range(len(inputs)) if (not d["causal"] or j <= t) and (not window or t - j < window)]
+            seen = [j for j in range(len(inputs)) if self.sees(t, j, window)]
             joined = []
             for h in range(n_head):
                 g = h // (n_head // n_kv)
@@ -272,18 +278,38 @@ class Reference:
             branch = [self.norm(name + "post_ffw_norm", f) for f in branch]
         return [add(x, f, scale) for x, f in zip(out, branch)]
 
-    def logits(self, tokens):
-        """Logits after each token."""
+    def encoder_block(self, il, stream):
+        name = "blk.%d." % il
+        out = [self.norm(name + "attn_output_norm", add(x, a)) for x, a in zip(stream, self.attention(il, stream))]
+        if self.get(name + "attn_norm_2.weight"):
+            out = [self.norm(name + "attn_norm_2", add(x, y)) for x, y in zip(stream, out)]
+        return [self.norm(name + "layer_output_norm", add(x, self.ffn(il, x))) for x in out]
+
+    def hidden(self, tokens):
+        """What the last layer leaves at each token, normalised where the model has a final norm."""
         d = self.d
         stream = [[d["embedding_scale"] * v for v in self.w["token_embd.weight"][t]] for t in tokens]
         if d["positions"]:
             stream = [add(x, self.w["position_embd.weight"][i]) for i, x in enumerate(stream)]
+        if d["types"]:
+            stream = [add(x, self.w["token_types.weight"][0]) for x in stream]
         if d["embd_norm"]:
             stream = [self.norm("token_embd_norm", x) for x in stream]
         for il in range(self.n_layer):
-            stream = self.block(il, stream)
+            stream = self.encoder_block(il, stream) if d["encoder"] else self.block(il, stream)
+        return stream if d["encoder"] else [self.norm("output_norm", x) for x in stream]
+
+    def embedding(self, tokens):
+        rows = self.hidden(tokens)
+        v = {"mean": [sum(c) for c in zip(*rows)], "first": rows[0], "last": rows[-1]}[self.d["pooling"]]
+        length = math.sqrt(sum(x * x for x in v))
+        return [x / length for x in v]
+
+    def logits(self, tokens):
+        """Logits after each token."""
+        d = self.d
         head = self.w.get("output.weight") or self.w["token_embd.weight"]
         bias = self.get("output.bias")
-        rows = [[d["logit_scale"] * v for v in matvec(head, self.norm("output_norm", x), bias)] for x in stream]
+        rows = [[d["logit_scale"] * v for v in matvec(head, x, bias)] for x in self.hidden(tokens)]
         cap = d["final_softcap"]
         return [[cap * math.tanh(v / cap) for v in row] for row in rows] if cap else rows

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Architectures without a golden file: test_forged.py OLL.
 
-Each case forges a tiny model with random weights, writes it as GGUF and compares every logit of `oll logits` with an
-independent implementation (model_reference.py).
+Each case forges a tiny model with random weights, writes it as GGUF and compares every logit of `oll logits`, or the
+vector of `oll embed`, with an independent implementation (model_reference.py).
 """
 import math
 import os
@@ -117,7 +117,10 @@ class Forge:
 
     def norms(self, il):
         d, b = self.d, "blk.%d." % il
-        if d["pre_norm"]:
+        if d["encoder"]:
+            self.norm(b + "attn_output_norm", N_EMBD)
+            self.norm(b + "layer_output_norm", N_EMBD)
+        elif d["pre_norm"]:
             self.norm(b + "attn_norm", N_EMBD)
             if self.options.get("second_norm", not d["parallel"]):
                 self.norm(b + d["norm2"], N_EMBD)
@@ -133,14 +136,17 @@ class Forge:
             assert len(row) == N_EMBD
         if self.d["positions"]:
             self.matrix("position_embd", N_EMBD, 64)
+        if self.d["types"]:
+            self.matrix("token_types", N_EMBD, 2)
         if self.d["embd_norm"]:
             self.norm("token_embd_norm", N_EMBD)
         for il in range(N_LAYER):
             self.norms(il)
             self.attention(il)
             self.feed_forward(il)
-        self.norm("output_norm", N_EMBD)
-        if not self.options.get("tied"):
+        if not self.d["encoder"]:
+            self.norm("output_norm", N_EMBD)
+        if self.d["causal"] and not self.options.get("tied"):
             self.matrix("output", N_EMBD, N_VOCAB, self.options.get("output_bias", False))
         if self.d["rope_factors"]:
             factors = gguf.floats(self.d["rope_factors"], (len(self.d["rope_factors"]),))
@@ -193,6 +199,11 @@ def layer(**more):
 
 def moe(**more):
     return dict({"n_expert": 6, "n_used": 2}, **more)
+
+
+def encoder(**more):
+    return layer(**dict({"encoder": True, "causal": False, "types": True, "embd_norm": True, "act": "gelu",
+                         "n_head_kv": 4}, **more))
 
 
 ALL_BIASES = "qkvof"
@@ -335,6 +346,17 @@ CASES = [
      {"keys": {"expert_gating_func": (gguf.U32, 3)}}),
     ("experts weighed by roots", "llama", moe(rope="norm", n_rot=8, gating="root of softplus"),
      {"keys": {"expert_gating_func": (gguf.U32, 4)}}),
+    ("llama-embed", "llama-embed", llama(causal=False), {}),
+    ("qwen2 that sees both ways", "qwen2", neox(causal=False, pooling="last"),
+     {"bias": "qkv", "keys": {"attention.causal": (gguf.BOOL, False), "pooling_type": (gguf.U32, 3)}}),
+    ("bert", "bert", encoder(positions=True, gated=False), {"bias": ALL_BIASES}),
+    ("bert of one segment, first token", "bert", encoder(positions=True, gated=False, types=False, pooling="first"),
+     {"bias": ALL_BIASES, "fused": True, "keys": {"pooling_type": (gguf.U32, 2)}}),
+    ("nomic-bert", "nomic-bert", encoder(rope="neox", n_rot=8, act="silu"), {"fused": True}),
+    ("jina-bert-v2", "jina-bert-v2", encoder(alibi=8.0), {"bias": "o"}),
+    ("jina-bert-v2 for code", "jina-bert-v2", encoder(alibi=8.0, qk_norm="vector", n_head=6, n_head_kv=6),
+     {"bias": ALL_BIASES, "attn_norm_2": True,
+      "keys": {"attention.key_length": (gguf.U32, 8), "attention.value_length": (gguf.U32, 8)}}),
     ("llama with an attention scale", "llama", llama(attn_scale=0.2),
      {"keys": {"attention.scale": (gguf.F32, 0.2)}}),
 ]
@@ -347,7 +369,15 @@ def check(oll, work, case, seed):
     path = os.path.join(work, "model.gguf")
     gguf.write(path, metadata(arch, forge), forge.tensors)
     tokens = [forge.random.randrange(N_VOCAB) for _ in range(N_TOKENS)]
-    expected = Reference(description, forge.lists, N_LAYER).logits(tokens)
+    reference = Reference(description, forge.lists, N_LAYER)
+    if not forge.d["causal"]:
+        expected = reference.embedding(tokens)
+        for device in ("ref", "cpu", "cpu:0-0,ref:1-1"):
+            worst = golden_run.max_diff(golden_run.embedding(oll, path, tokens, device), expected)
+            if not worst <= 2e-5:
+                raise RuntimeError("%s: differs by %.3g" % (device, worst))
+        return
+    expected = reference.logits(tokens)
     spread = max(max(row) - min(row) for row in expected)
     for device, passes in (("ref", "512"), ("ref", "4"), ("cpu", "5")):
         rows = golden_run.logits(oll, path, tokens, os.path.join(work, "l.npy"), device, "--batch", passes)
