@@ -2,8 +2,6 @@
 
 #include "engine/base/mem.h"
 #include "engine/base/platform.h"
-#include "engine/chat/harmony_name.h"
-#include "engine/chat/history.h"
 #include "engine/chat/truncate.h"
 
 #include <string.h>
@@ -95,29 +93,21 @@ static oll_status maker_begin(struct maker *m, const struct prompt_env *env, str
     OLL_TRY(ask->kind == OLL_REQUEST_CHAT
                 ? chat_conversation_from_request(&r->arena, ask, &m->conversation, err)
                 : read_prompt(m, err));
-    if (m->conversation.think == OLL_THINK_UNSET && chat_style_can_think(style))
-        m->conversation.think = OLL_THINK_ON;
-    return chat_style_filters_history(style)
-               ? chat_history_filter(&r->arena, &m->conversation, &m->conversation, err)
-               : OLL_OK;
+    return chat_style_prepare(style, &r->arena, &m->conversation, &m->conversation, err);
 }
 
 static oll_status render(const struct maker *m, const struct chat_conversation *conversation,
                          struct oll_strbuf *out, struct oll_error *err)
 {
     const struct oll_request *ask = &m->r->ask;
-    struct chat_conversation renamed;
     if (ask->raw) {
         oll_strbuf_adds(out, ask->prompt ? ask->prompt : "");
         return check_text(out, err);
     }
     if (m->before)
         oll_strbuf_adds(out, m->before);
-    if (chat_style_is_harmony(m->style)) {
-        OLL_TRY(chat_harmony_conversation(&m->r->arena, conversation, &renamed, err));
-        conversation = &renamed;
-    }
-    OLL_TRY(chat_style_render(m->style, conversation, ask->suffix, m->adds_bos, out, err));
+    OLL_TRY(chat_style_render(m->style, &m->r->arena, conversation, ask->suffix, m->adds_bos, out,
+                              err));
     return check_text(out, err);
 }
 

@@ -15,6 +15,7 @@ extern const struct cli_command cli_verify, cli_du, cli_prune, cli_export, cli_s
 extern const struct cli_command cli_tokenize, cli_detokenize;
 extern const struct cli_command cli_bench;
 extern const struct cli_command cli_gguf;
+extern const struct cli_command cli_template;
 extern const struct cli_command cli_logits;
 extern const struct cli_command cli_perplexity;
 extern const struct cli_command cli_embed;
@@ -47,6 +48,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_tokenize,
     &cli_detokenize,
     &cli_gguf,
+    &cli_template,
     &cli_logits,
     &cli_perplexity,
     &cli_bench,

@@ -1,6 +1,7 @@
 #include "engine/chat/style.h"
 
 #include "engine/base/mem.h"
+#include "engine/chat/harmony_name.h"
 #include "engine/chat/history.h"
 
 #include <string.h>
@@ -135,14 +136,21 @@ bool chat_style_can_think(const struct chat_style *style)
     return style->think_open || (facts && facts->has_thinking);
 }
 
-bool chat_style_is_harmony(const struct chat_style *style)
+static bool shows_harmony(const struct chat_style *style)
 {
     return style->mode == CHAT_MODE_GO && style->parser && strcmp(style->parser, "harmony") == 0;
 }
 
-bool chat_style_filters_history(const struct chat_style *style)
+oll_status chat_style_prepare(const struct chat_style *style, struct oll_arena *arena,
+                              const struct chat_conversation *in, struct chat_conversation *out,
+                              struct oll_error *err)
 {
-    return chat_history_applies(style->model->family, style->model_name);
+    *out = *in;
+    if (out->think == OLL_THINK_UNSET && chat_style_can_think(style))
+        out->think = OLL_THINK_ON;
+    if (!chat_history_applies(style->model->family, style->model_name))
+        return OLL_OK;
+    return chat_history_filter(arena, out, out, err);
 }
 
 /* The text without the BOS that it spells, where the tokeniser adds the token itself. */
@@ -190,10 +198,15 @@ static oll_status render_native(const struct chat_style *style,
     return oll_jinja_native_render(model->native, conversation, (int64_t)time(NULL), out, err);
 }
 
-oll_status chat_style_render(const struct chat_style *style,
+oll_status chat_style_render(const struct chat_style *style, struct oll_arena *arena,
                              const struct chat_conversation *conversation, const char *suffix,
                              bool adds_bos, struct oll_strbuf *out, struct oll_error *err)
 {
+    struct chat_conversation renamed;
+    if (shows_harmony(style)) {
+        OLL_TRY(chat_harmony_conversation(arena, conversation, &renamed, err));
+        conversation = &renamed;
+    }
     if (style->mode == CHAT_MODE_GO || (style->go && given(suffix)))
         return render_go(style, conversation, suffix, out, err);
     if (given(suffix))

@@ -71,16 +71,16 @@ void chat_style_free(struct chat_style *style);
 /* Whether replies can hold thinking: then it is on unless the request says otherwise. */
 bool chat_style_can_think(const struct chat_style *style);
 
-/* Whether the prompt is in harmony format, which shows tools by other names (harmony_name.h). */
-bool chat_style_is_harmony(const struct chat_style *style);
+/* The conversation as it is to be rendered: think level by default, thinking of earlier turns taken
+ * out of their content where the model wants that (history.h). Lives in the arena. */
+oll_status chat_style_prepare(const struct chat_style *style, struct oll_arena *arena,
+                              const struct chat_conversation *in, struct chat_conversation *out,
+                              struct oll_error *err) OLL_MUST_USE;
 
-/* Whether thinking of earlier turns is taken out of their content (chat/history.h). */
-bool chat_style_filters_history(const struct chat_style *style);
-
-/* Appends the prompt of a conversation. A BOS that a renderer spells is left out with `adds_bos`:
- * the tokeniser puts it. `suffix` (NULL: none) asks for what stands between the last
- * message's content and it. */
-oll_status chat_style_render(const struct chat_style *style,
+/* Appends the prompt of a conversation; the arena is for what must be changed to show it. A BOS
+ * that a renderer spells is left out with `adds_bos`: the tokeniser puts it. `suffix` (NULL: none)
+ * asks for what stands between the last message's content and it. */
+oll_status chat_style_render(const struct chat_style *style, struct oll_arena *arena,
                              const struct chat_conversation *conversation, const char *suffix,
                              bool adds_bos, struct oll_strbuf *out,
                              struct oll_error *err) OLL_MUST_USE;

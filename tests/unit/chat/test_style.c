@@ -48,7 +48,7 @@ static const char *prompt_of(const struct chat_source *source, bool adds_bos)
     oll_strbuf_init(&out, 1 << 16);
     oll_status status = chat_style_choose(&model, source, &style, &err);
     if (status == OLL_OK)
-        status = chat_style_render(&style, &c, NULL, adds_bos, &out, &err);
+        status = chat_style_render(&style, &arena, &c, NULL, adds_bos, &out, &err);
     const char *text = oll_arena_strdup(&arena, status == OLL_OK ? out.data : err.text);
     oll_strbuf_free(&out);
     chat_style_free(&style);
@@ -106,23 +106,17 @@ TEST(earlier_thinking_goes_where_a_model_wants_it_gone)
     struct chat_conversation c;
     open_model("qwen3", NULL);
     CHECK_OK(chat_style_choose(&model, &(struct chat_source){0}, &style, NULL));
-    CHECK(chat_style_filters_history(&style));
     c = read_conversation("{\"messages\":["
                           "{\"role\":\"assistant\",\"content\":\"<think>a</think>b\"},"
                           "{\"role\":\"user\",\"content\":\"<think>c</think>d\"},"
                           "{\"role\":\"assistant\",\"content\":\"<think>e</think>f\"}]}");
-    CHECK_OK(chat_history_filter(&arena, &c, &c, NULL));
+    CHECK_OK(chat_style_prepare(&style, &arena, &c, &c, NULL));
     CHECK_STR(c.messages[0].content, "b");
     CHECK_STR(c.messages[1].content, "<think>c</think>d");
     CHECK_STR(c.messages[2].content, "<think>e</think>f");
     close_model();
-    open_model("llama", NULL);
-    CHECK_OK(chat_style_choose(&model, &(struct chat_source){.model_name = "deepseek-r1"}, &style,
-                               NULL));
-    CHECK(chat_style_filters_history(&style));
-    CHECK_OK(chat_style_choose(&model, &(struct chat_source){.model_name = "r1"}, &style, NULL));
-    CHECK(!chat_style_filters_history(&style));
-    close_model();
+    CHECK(chat_history_applies("llama", "deepseek-r1"));
+    CHECK(!chat_history_applies("llama", "r1"));
 }
 
 static const char *name_at(const struct oll_json *tools, int i)
