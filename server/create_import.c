@@ -77,8 +77,8 @@ static oll_status render_own(void *context, const struct chat_conversation *conv
     return oll_jinja_native_render(own->native, conversation, 0, out, err);
 }
 
-/* {"stop": [...]}; NULL when memory is short. */
-static const struct oll_json *stops_of(struct create *c, const struct named_template *t)
+/* {"stop": [...]} of up to NAMED_STOPS_MAX texts; NULL when memory is short. */
+static const struct oll_json *stops_of(struct create *c, const char *const *stops)
 {
     struct oll_strbuf text;
     struct oll_json_writer w;
@@ -88,8 +88,8 @@ static const struct oll_json *stops_of(struct create *c, const struct named_temp
     oll_json_write_object_begin(&w);
     oll_json_write_key(&w, "stop");
     oll_json_write_array_begin(&w);
-    for (int i = 0; i < NAMED_STOPS_MAX && t->stops[i]; i++)
-        oll_json_write_str(&w, t->stops[i]);
+    for (int i = 0; i < NAMED_STOPS_MAX && stops[i]; i++)
+        oll_json_write_str(&w, stops[i]);
     oll_json_write_array_end(&w);
     oll_json_write_object_end(&w);
     if (text.status != OLL_OK ||
@@ -99,15 +99,44 @@ static const struct oll_json *stops_of(struct create *c, const struct named_temp
     return root;
 }
 
+static oll_status use_stops(struct create *c, const char *const *stops)
+{
+    if (!stops[0])
+        return OLL_OK;
+    c->base_params = stops_of(c, stops);
+    return c->base_params ? OLL_OK
+                          : OLL_FAIL(c->err, OLL_ERR_MEMORY, "out of memory for stop strings");
+}
+
 static oll_status use_named(struct create *c, const struct named_template *t)
 {
     OLL_TRY(create_put_layer(c, "template", t->text, strlen(t->text)));
     c->template_name = t->name;
-    if (!t->stops[0])
-        return OLL_OK;
-    c->base_params = stops_of(c, t);
-    return c->base_params ? OLL_OK
-                          : OLL_FAIL(c->err, OLL_ERR_MEMORY, "out of memory for stop strings");
+    return use_stops(c, t->stops);
+}
+
+/* Families whose format no template states (templates-and-constraints 5.3). What the request says
+ * comes later and wins. */
+static oll_status use_family(struct create *c, const char *path)
+{
+    static const struct {
+        const char *architecture, *name; /* of renderer and parser */
+        const char *stops[NAMED_STOPS_MAX];
+    } families[] = {
+        {"gemma4", "gemma4", {"<turn|>"}},
+        {"laguna", "laguna", {NULL}},
+        {"nemotron_h", "nemotron-3-nano", {NULL}},
+        {"nemotron_h_moe", "nemotron-3-nano", {NULL}},
+        {"nemotron_h_omni", "nemotron-3-nano", {NULL}},
+    };
+    struct oll_model_facts facts;
+    OLL_TRY(oll_model_facts_read(models_facts(c->models), path, &facts, c->err));
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++)
+        if (strcmp(facts.architecture, families[i].architecture) == 0) {
+            c->config.renderer = c->config.parser = families[i].name;
+            return use_stops(c, families[i].stops);
+        }
+    return OLL_OK;
 }
 
 oll_status create_detect_template(struct create *c)
@@ -128,5 +157,5 @@ oll_status create_detect_template(struct create *c)
     oll_strbuf_free(&text);
     if (status == OLL_OK && found)
         status = use_named(c, found);
-    return status;
+    return status == OLL_OK ? use_family(c, path) : status;
 }

@@ -112,6 +112,12 @@ def check_kinds(checks, server):
     checks.equal(create(server, "x", **{"from": "tiny", "adapters": two}),
                  (400, {"error": "only one adapter is currently supported"}), "two adapters")
     checks.equal(create(server, "x", **{"from": "tiny", "adapters": {"a.gguf": p}})[0], 400, "no adapter")
+    for family, name in (("gemma4", "gemma4"), ("laguna", "laguna"), ("nemotron_h_moe", "nemotron-3-nano")):
+        weights = write_gguf([("general.architecture", family)], {"token_embd.weight": ([32, 4], 0, bytes(512))})
+        status, _ = create(server, "fam", files={"m.gguf": server.upload(weights)})
+        shown = server.post("/api/show", {"model": "fam"})[1].get("modelfile", "")
+        checks.true(f"RENDERER {name}\n" in shown and f"PARSER {name}\n" in shown, f"{family} is prompted by {name}: {status} {shown}")
+        checks.equal("<turn|>" in shown, family == "gemma4", f"its stop string: {shown}")
     tiny = layers(server, "tiny")[0][1]["digest"]
     checks.equal(create(server, "v", files={"m.gguf": tiny, "p.gguf": p})[0], 200, "a projector beside the model")
     checks.equal(sorted(k for k, _ in layers(server, "v")), ["model", "projector"], "its layers")
