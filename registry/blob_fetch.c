@@ -55,18 +55,16 @@ static oll_status pass(struct fetch *f, struct oll_error *err)
     return status;
 }
 
-static void free_workers(struct fetch *f)
+static void free_sums(struct fetch *f)
 {
-    oll_sha256_free(f->hash);
     oll_chunk_sums_free(f->sums);
-    f->hash = NULL;
     f->sums = NULL;
 }
 
 /* The registry sends whole blobs only: what came in ranges is forgotten. */
 static oll_status begin_again(struct fetch *f, struct oll_error *err)
 {
-    free_workers(f);
+    free_sums(f);
     span_set_free(&f->have);
     f->head = 0;
     f->no_ranges = true;
@@ -77,7 +75,7 @@ static oll_status check(struct fetch *f, struct oll_error *err)
 {
     struct oll_digest got;
     char a[OLL_DIGEST_TEXT_MAX], b[OLL_DIGEST_TEXT_MAX];
-    oll_sha256_final(f->hash, got.bytes);
+    oll_chunk_sums_final(f->sums, &got);
     if (memcmp(&got, &f->config->digest, sizeof got) == 0)
         return OLL_OK;
     oll_digest_text(&f->config->digest, a);
@@ -111,7 +109,7 @@ static oll_status fetch_into(struct fetch *f, struct oll_error *err)
         part_file_close(&f->part);
     if (status == OLL_OK)
         oll_chunk_sums_save(f->sums, f->config->store, &f->config->digest);
-    free_workers(f);
+    free_sums(f);
     span_set_free(&f->have);
     return status;
 }

@@ -20,9 +20,8 @@ struct oll_blob_writer {
     int dir, fd;
     char name[STORE_TMP_NAME_MAX];
     char *path;
-    struct oll_sha256 *hash;
-    struct oll_chunk_sums *sums;
-    bool failed; /* a write or sync failed: what is there must not be published */
+    struct oll_chunk_sums *sums; /* with the digest of the whole */
+    bool failed;                 /* a write or sync failed: what is there must not be published */
 };
 
 oll_status oll_blob_writer_new(const struct oll_store *store, struct oll_lease *lease,
@@ -39,10 +38,9 @@ oll_status oll_blob_writer_new(const struct oll_store *store, struct oll_lease *
         return status;
     }
     size_t n = strlen(oll_store_path(store)) + sizeof "/oll/tmp/" + sizeof w->name;
-    w->hash = oll_sha256_new();
     w->sums = oll_chunk_sums_new();
     w->path = oll_alloc(n, 1);
-    if (!w->hash || !w->sums || !w->path) {
+    if (!w->sums || !w->path) {
         oll_blob_writer_free(w);
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a blob");
     }
@@ -56,7 +54,6 @@ static void release(struct oll_blob_writer *w)
 {
     close(w->fd);
     close(w->dir);
-    oll_sha256_free(w->hash);
     oll_chunk_sums_free(w->sums);
     oll_free(w->path);
     oll_free(w);
@@ -73,7 +70,6 @@ void oll_blob_writer_free(struct oll_blob_writer *w)
 oll_status oll_blob_writer_write(struct oll_blob_writer *w, const void *data, size_t n,
                                  struct oll_error *err)
 {
-    oll_sha256_update(w->hash, data, n);
     oll_chunk_sums_update(w->sums, data, n);
     if (disk_write(w->fd, data, n) != 0) {
         w->failed = true;
@@ -95,7 +91,6 @@ static oll_status hash_file(struct oll_blob_writer *w, char *buf, struct oll_err
             return disk_fail(err, "blob");
         if (n == 0)
             return OLL_OK;
-        oll_sha256_update(w->hash, buf, (size_t)n);
         oll_chunk_sums_update(w->sums, buf, (size_t)n);
         at += (uint64_t)n;
     }
@@ -103,13 +98,11 @@ static oll_status hash_file(struct oll_blob_writer *w, char *buf, struct oll_err
 
 oll_status oll_blob_writer_rehash(struct oll_blob_writer *w, struct oll_error *err)
 {
-    oll_sha256_free(w->hash);
     oll_chunk_sums_free(w->sums);
-    w->hash = oll_sha256_new();
     w->sums = oll_chunk_sums_new();
     char *buf = oll_alloc(BUF_BYTES, 1);
     oll_status status = OLL_OK;
-    if (!w->hash || !w->sums || !buf)
+    if (!w->sums || !buf)
         status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a blob");
     else
         status = hash_file(w, buf, err);
@@ -195,7 +188,7 @@ oll_status oll_blob_writer_finish(struct oll_blob_writer *w, const struct oll_di
 {
     struct oll_digest got;
     bool there = false;
-    oll_sha256_final(w->hash, got.bytes);
+    oll_chunk_sums_final(w->sums, &got);
     if (digest)
         *digest = got;
     oll_status status = check_digest(expected, &got, err);

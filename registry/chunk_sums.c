@@ -2,27 +2,46 @@
 
 #include "engine/base/file.h"
 #include "engine/base/mem.h"
+#include "engine/base/sha256_twin.h"
 #include "registry/disk.h"
 #include "registry/store_dir.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { SUMS_MAX = 4 << 20 }; /* chunks of a blob of 16 TiB */
 
 struct oll_chunk_sums {
-    struct oll_sha256 *hash; /* of the chunk that is open; NULL after a failure */
-    size_t n_open;           /* its bytes so far */
+    struct oll_sha256_twin *twin;
     struct oll_digest *sums;
     size_t n, cap;
+    bool failed; /* memory was short for one */
 };
+
+static void add_sum(void *user, const uint8_t digest[OLL_SHA256_BYTES])
+{
+    struct oll_chunk_sums *sums = user;
+    if (sums->n == sums->cap && !sums->failed) {
+        size_t cap = sums->cap ? sums->cap * 2 : 64;
+        struct oll_digest *grown =
+            cap <= SUMS_MAX ? oll_realloc(sums->sums, cap, sizeof *grown) : NULL;
+        sums->failed = grown == NULL;
+        if (grown) {
+            sums->sums = grown;
+            sums->cap = cap;
+        }
+    }
+    if (!sums->failed)
+        memcpy(sums->sums[sums->n++].bytes, digest, OLL_SHA256_BYTES);
+}
 
 struct oll_chunk_sums *oll_chunk_sums_new(void)
 {
     struct oll_chunk_sums *sums = oll_calloc(1, sizeof *sums);
     if (sums)
-        sums->hash = oll_sha256_new();
-    if (sums && !sums->hash) {
+        sums->twin = oll_sha256_twin_new(OLL_CHUNK_BYTES, add_sum, sums);
+    if (sums && !sums->twin) {
         oll_free(sums);
         return NULL;
     }
@@ -33,55 +52,27 @@ void oll_chunk_sums_free(struct oll_chunk_sums *sums)
 {
     if (!sums)
         return;
-    oll_sha256_free(sums->hash);
+    oll_sha256_twin_free(sums->twin);
     oll_free(sums->sums);
     oll_free(sums);
 }
 
-static void close_chunk(struct oll_chunk_sums *sums)
-{
-    bool fits = true;
-    if (sums->n == sums->cap) {
-        size_t cap = sums->cap ? sums->cap * 2 : 64;
-        struct oll_digest *grown =
-            cap <= SUMS_MAX ? oll_realloc(sums->sums, cap, sizeof *grown) : NULL;
-        fits = grown != NULL;
-        if (grown) {
-            sums->sums = grown;
-            sums->cap = cap;
-        }
-    }
-    if (fits)
-        oll_sha256_final(sums->hash, sums->sums[sums->n++].bytes);
-    oll_sha256_free(sums->hash);
-    sums->hash = fits ? oll_sha256_new() : NULL;
-    sums->n_open = 0;
-}
-
 void oll_chunk_sums_update(struct oll_chunk_sums *sums, const void *data, size_t n)
 {
-    const char *p = data;
-    while (n > 0 && sums->hash) {
-        size_t take = OLL_CHUNK_BYTES - sums->n_open;
-        if (take > n)
-            take = n;
-        oll_sha256_update(sums->hash, p, take);
-        sums->n_open += take;
-        p += take;
-        n -= take;
-        if (sums->n_open == OLL_CHUNK_BYTES)
-            close_chunk(sums);
-    }
+    oll_sha256_twin_update(sums->twin, data, n);
 }
 
-void oll_chunk_sums_save(struct oll_chunk_sums *sums, const struct oll_store *store,
+void oll_chunk_sums_final(struct oll_chunk_sums *sums, struct oll_digest *out)
+{
+    oll_sha256_twin_final(sums->twin, out->bytes);
+}
+
+void oll_chunk_sums_save(const struct oll_chunk_sums *sums, const struct oll_store *store,
                          const struct oll_digest *blob)
 {
     char name[OLL_DIGEST_TEXT_MAX], tmp[STORE_TMP_NAME_MAX];
     int chunks, dir, fd;
-    if (sums->hash && sums->n_open > 0)
-        close_chunk(sums);
-    if (!sums->hash || sums->n < 2 || store_make_own(store, "chunks", &chunks, NULL) != OLL_OK)
+    if (sums->failed || sums->n < 2 || store_make_own(store, "chunks", &chunks, NULL) != OLL_OK)
         return;
     blob_file_name(blob, name);
     if (store_make_tmp(store, &dir, &fd, tmp, NULL) == OLL_OK) {

@@ -58,7 +58,6 @@ struct fetch {
     /* Of the workers. */
     pthread_t hasher, syncer;
     bool workers_run;
-    struct oll_sha256 *hash;
     struct oll_chunk_sums *sums;
 };
 

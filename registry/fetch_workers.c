@@ -50,7 +50,6 @@ static oll_status hash_stretch(struct fetch *f, char *buf, uint64_t at, uint64_t
             errno = EIO;
         return disk_fail(err, "part of a blob cannot be read");
     }
-    oll_sha256_update(f->hash, buf, (size_t)n);
     oll_chunk_sums_update(f->sums, buf, (size_t)n);
     pthread_mutex_lock(&f->lock);
     f->hashed += (uint64_t)n;
@@ -141,11 +140,10 @@ static void *run_syncer(void *user)
 
 oll_status fetch_workers_start(struct fetch *f, struct oll_error *err)
 {
-    f->hash = oll_sha256_new();
     f->sums = oll_chunk_sums_new();
     f->hashed = 0;
     f->stop = false;
-    if (!f->hash || !f->sums || pthread_create(&f->hasher, NULL, run_hasher, f) != 0)
+    if (!f->sums || pthread_create(&f->hasher, NULL, run_hasher, f) != 0)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a download");
     f->workers_run = true;
     if (pthread_create(&f->syncer, NULL, run_syncer, f) == 0)

@@ -58,9 +58,8 @@ static void report(struct verify *v, const struct oll_verify_finding *finding)
 /* ---- looking ---- */
 
 /* Hashes an open blob. An unreadable one is damage, not a failure of the check. */
-static oll_status hash_file(struct verify *v, int fd, struct oll_sha256 *h,
-                            struct oll_chunk_sums *sums, struct damage *damage,
-                            struct oll_error *err)
+static oll_status hash_file(struct verify *v, int fd, struct oll_chunk_sums *sums,
+                            struct damage *damage, struct oll_error *err)
 {
     for (uint64_t at = 0;;) {
         ssize_t n = pread(fd, v->buf, BUF_BYTES, (off_t)at);
@@ -73,7 +72,6 @@ static oll_status hash_file(struct verify *v, int fd, struct oll_sha256 *h,
         }
         if (n == 0)
             return OLL_OK;
-        oll_sha256_update(h, v->buf, (size_t)n);
         oll_chunk_sums_update(sums, v->buf, (size_t)n);
         at += (uint64_t)n;
         v->result->hashed_bytes += (uint64_t)n;
@@ -99,19 +97,17 @@ static oll_status check_content(struct verify *v, const struct oll_inventory_blo
 {
     struct oll_digest got;
     char text[OLL_DIGEST_TEXT_MAX];
-    struct oll_sha256 *h = oll_sha256_new();
     struct oll_chunk_sums *sums = oll_chunk_sums_new();
-    oll_status status = h && sums ? hash_file(v, fd, h, sums, damage, err)
-                                  : OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a digest");
+    oll_status status = sums ? hash_file(v, fd, sums, damage, err)
+                             : OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a digest");
     if (status == OLL_OK && !damage->text[0]) {
-        oll_sha256_final(h, got.bytes);
+        oll_chunk_sums_final(sums, &got);
         oll_digest_text(&got, text);
         if (memcmp(&got, &blob->digest, sizeof got) != 0)
             snprintf(damage->text, TEXT_MAX, "holds something else (%s)", text);
         else
             keep_sums(v, blob, sums);
     }
-    oll_sha256_free(h);
     oll_chunk_sums_free(sums);
     return status;
 }

@@ -26,6 +26,12 @@ void oll_sha256_final(struct oll_sha256 *h, uint8_t out[OLL_SHA256_BYTES])
     OLL_ASSERT(ok == 1 && n == OLL_SHA256_BYTES);
 }
 
+void oll_sha256_restart(struct oll_sha256 *h)
+{
+    int ok = EVP_DigestInit_ex((EVP_MD_CTX *)h, NULL, NULL);
+    OLL_ASSERT(ok == 1);
+}
+
 void oll_sha256_free(struct oll_sha256 *h) { EVP_MD_CTX_free((EVP_MD_CTX *)h); }
 
 void oll_sha256_hex(const uint8_t digest[OLL_SHA256_BYTES], char out[OLL_SHA256_HEX + 1])

@@ -16,6 +16,8 @@ struct oll_sha256 *oll_sha256_new(void);
 void oll_sha256_update(struct oll_sha256 *h, const void *data, size_t n);
 /* Writes the digest of all bytes so far; the object must not be updated afterwards. */
 void oll_sha256_final(struct oll_sha256 *h, uint8_t out[OLL_SHA256_BYTES]);
+/* Makes the object new. */
+void oll_sha256_restart(struct oll_sha256 *h);
 void oll_sha256_free(struct oll_sha256 *h);
 /* Lower-case hex with a terminator. */
 void oll_sha256_hex(const uint8_t digest[OLL_SHA256_BYTES], char out[OLL_SHA256_HEX + 1]);
