@@ -220,6 +220,7 @@ static bool escape_args(struct go_call *call, const struct go_value *args, uint3
     if (!go_call_take(call, &joined))
         return false;
     oll_strbuf_clear(&call->scratch);
+    call->work += 32 * (uint64_t)joined.n; /* byte by byte, not by words as a copy */
     escape(&call->scratch, joined.s, joined.n);
     return go_call_take(call, out);
 }

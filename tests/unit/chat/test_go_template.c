@@ -1,4 +1,5 @@
 /* Modes, data and facts of Go templates: one line of input, one line of output. */
+#include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/chat/capabilities.h"
 #include "engine/chat/collate.h"
@@ -305,6 +306,34 @@ TEST(the_language_agrees_with_go)
         char text[512];
         snprintf(text, sizeof text, "%s%s", M, cases[i].text);
         CHECK_STR(render(text, ON(U("a"))), cases[i].expected);
+    }
+}
+
+/* ---- hostile templates ---- */
+
+/* Each must end with an error, and soon; the bound leaves room for sanitizers. */
+TEST(hostile_templates_end)
+{
+    static const char *const sources[] = {
+        "{{ range 100000000 }}{{ end }}",
+        "{{ range 100000 }}{{ range 100000 }}0123456789abcdef{{ end }}{{ end }}",
+        "{{ $a := \"x\" }}{{ range 60 }}{{ $a = print $a $a }}{{ end }}{{ $a }}",
+        "{{ define \"x\" }}{{ template \"x\" . }}{{ end }}{{ template \"x\" . }}",
+        "{{ define \"x\" }}{{ range 10 }}{{ template \"x\" . }}{{ end }}{{ end }}{{ template \"x\" "
+        ". }}",
+        "{{ range 1000000 }}{{ printf \"%900000d\" 1 }}{{ end }}",
+        "{{ $a := printf \"%900000d\" 1 }}{{ range 1000000 }}{{ if eq $a $a }}{{ end }}{{ end }}",
+        "{{ $a := printf \"%900000d\" 1 }}{{ range 1000000 }}{{ $b := js $a }}{{ end }}",
+        "{{ range 1000000 }}{{ json $.Messages }}{{ end }}",
+    };
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        char text[512];
+        snprintf(text, sizeof text, "%s%s", M, sources[i]);
+        const uint64_t start = oll_clock_thread_ns();
+        const char *found = render(text, ON(U("a")));
+        const double ms = (double)(oll_clock_thread_ns() - start) / 1e6;
+        CHECK_MSG(strncmp(found, "template: ", 10) == 0, "`%s`: %.60s", sources[i], found);
+        CHECK_MSG(ms < 1000, "`%s` took %.0f ms", sources[i], ms);
     }
 }
 
