@@ -110,9 +110,12 @@ static void deliver(struct oll_engine *e, struct slot *slot, float *logits)
     enum slot_outcome outcome;
     struct request *r = slot->request;
     oll_status status = slot_sample(slot, &e->env, logits, &done, &outcome, &err);
-    for (uint32_t i = 0; i < slot->split.n_events; i++)
+    done.truncated = slot->truncated;
+    for (uint32_t i = 0; i < slot->split.n_events; i++) {
+        slot->split.events[i].truncated = slot->truncated;
         if (!engine_push(e, r, &slot->split.events[i]))
             status = OLL_ERR_MEMORY;
+    }
     split_clear(&slot->split);
     if (status != OLL_OK) {
         oll_event_free(&done);

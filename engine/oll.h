@@ -102,8 +102,9 @@ struct oll_options {
     float top_p, min_p, typical_p;
     int32_t repeat_last_n; /* 0: off, -1: the whole window */
     float repeat_penalty, presence_penalty, frequency_penalty;
-    int32_t num_predict; /* <= 0: up to 10 windows */
-    int32_t num_keep;    /* prompt tokens kept on shift and truncation; negative: all */
+    int32_t num_predict;  /* <= 0: up to 10 windows */
+    int32_t think_budget; /* tokens of thinking, then its end is forced; <= 0: no limit */
+    int32_t num_keep;     /* prompt tokens kept on shift and truncation; negative: all */
     const char *const *stop;
     uint32_t n_stop;
     bool ignore_eog; /* benchmarks: end-of-generation tokens are drawn like others */
@@ -194,6 +195,7 @@ struct oll_event {
     char *tool_name, *tool_id;
     struct oll_logprob *logprobs; /* of the tokens behind this piece */
     uint32_t n_logprobs;
+    bool truncated; /* the prompt was cut; on every event of a reply */
 
     float *embedding; /* EMBEDDING: [n_embedding], normalised */
     uint32_t n_embedding;
@@ -204,7 +206,7 @@ struct oll_event {
     enum oll_done_reason done_reason;
     uint32_t n_prompt, n_prompt_cached, n_reply; /* tokens; n_reply with the end token */
     uint64_t prompt_ns, reply_ns, queue_ns;
-    bool truncated; /* the prompt was cut */
+    bool thinking_cut; /* think_budget ended the thinking */
     int32_t *context;
     uint32_t n_context;
 };

@@ -80,7 +80,8 @@ oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct requ
     slot->n_prompt = (uint32_t)tokens->n;
     slot->n_keep = prompt->n_keep;
     slot->truncated = prompt->truncated;
-    slot->n_reply = 0;
+    slot->n_reply = slot->n_thinking = 0;
+    slot->thinking_cut = false;
     slot->max_reply =
         ask->options.num_predict > 0 && (uint64_t)ask->options.num_predict <= 10ull * n_ctx
             ? (uint32_t)ask->options.num_predict
@@ -247,7 +248,7 @@ static oll_status finish(struct slot *slot, enum oll_done_reason reason, struct 
         .prompt_ns = slot->first_ns - slot->begin_ns,
         .reply_ns = now - slot->first_ns,
         .queue_ns = slot->begin_ns - slot->request->submit_ns,
-        .truncated = slot->truncated,
+        .thinking_cut = slot->thinking_cut,
     };
     if (slot->request->ask.want_context && slot->history.n) {
         done->context = oll_alloc(slot->history.n, sizeof *done->context);
@@ -326,6 +327,34 @@ static oll_status add_forced(struct slot *slot, const struct slot_env *env, stru
     return status;
 }
 
+/* Counts thinking, and where its budget is used up puts the text that ends it into the reply. The
+ * tokens wait for evaluation as those of a prompt do. */
+static oll_status keep_budget(struct slot *slot, const struct slot_env *env,
+                              struct oll_strbuf *text, bool *ends, enum oll_done_reason *reason,
+                              struct oll_error *err)
+{
+    const struct chat_parser *parser = slot->split.parser;
+    const int32_t budget = slot->request->ask.options.think_budget;
+    if (budget <= 0 || !parser || *ends)
+        return OLL_OK;
+    OLL_TRY(take_text(slot, text, false, err));
+    OLL_TRY(guard_follow(&slot->guard, &slot->split, err));
+    oll_strbuf_clear(text);
+    if (!chat_parser_is_thinking(parser) || ++slot->n_thinking < (uint32_t)budget)
+        return OLL_OK;
+    const char *close = chat_parser_think_close(parser);
+    struct oll_tokens forced = {0};
+    oll_status status = oll_tokenizer_encode(
+        env->tok, close ? close : "", close ? strlen(close) : 0, OLL_ENCODE_PARSE_SPECIAL, &forced);
+    slot->thinking_cut = status == OLL_OK && forced.n > 0;
+    for (size_t i = 0; i < forced.n && status == OLL_OK && !*ends; i++) {
+        oll_sampler_accept(slot->sampler, forced.ids[i]);
+        status = add_token(slot, env, forced.ids[i], text, ends, reason, err);
+    }
+    oll_tokens_free(&forced);
+    return status;
+}
+
 oll_status slot_sample(struct slot *slot, const struct slot_env *env, float *logits,
                        struct oll_event *done, enum slot_outcome *outcome, struct oll_error *err)
 {
@@ -344,6 +373,8 @@ oll_status slot_sample(struct slot *slot, const struct slot_env *env, float *log
     status = add_token(slot, env, token, &text, &ends, &reason, err);
     if (status == OLL_OK && !ends)
         status = add_forced(slot, env, &text, &ends, &reason, err);
+    if (status == OLL_OK)
+        status = keep_budget(slot, env, &text, &ends, &reason, err);
     if (status != OLL_OK) {
         oll_error_set(err, status, "out of memory for the reply");
         goto done;

@@ -178,11 +178,15 @@ static void fail(struct ollama_call *call, oll_status status, const struct oll_e
     call->dialect->fail(call, code, oll_error_text(err), is_stream(call));
 }
 
+/* The shape of a reply stays as clients know it; a header has room. */
+static const char cut_warning[] =
+    "the prompt was longer than the context: its oldest part was left out (num_ctx)";
+
 void ollama_call_run(struct ollama_call *call, const struct oll_request *ask, bool calls_last)
 {
     const struct call_dialect *dialect = call->dialect;
     struct oll_error err = {0};
-    bool stream = is_stream(call), over = false;
+    bool stream = is_stream(call), over = false, warned = false;
     oll_status status = generation_submit(&call->generation, ask, &err);
     while (status == OLL_OK && !over) {
         struct oll_event event;
@@ -190,6 +194,10 @@ void ollama_call_run(struct ollama_call *call, const struct oll_request *ask, bo
         if (status != OLL_OK)
             break;
         over = event.kind == OLL_EVENT_DONE;
+        if (event.truncated && !http_reply_begun(call->req) && !warned) {
+            warned = true;
+            http_reply_header(call->req, "Oll-Warning", cut_warning);
+        }
         collect(call, &event);
         if (failed(&call->parts)) {
             status = OLL_FAIL(&err, OLL_ERR_LIMIT, "the reply is larger than the server allows");
@@ -275,6 +283,10 @@ void ollama_write_done(struct oll_json_writer *w, const struct oll_event *done)
         return;
     oll_json_write_key(w, "done_reason");
     oll_json_write_str(w, done->done_reason == OLL_DONE_LENGTH ? "length" : "stop");
+    if (done->thinking_cut) {
+        oll_json_write_key(w, "thinking_cut");
+        oll_json_write_bool(w, true);
+    }
 }
 
 void ollama_write_debug(struct ollama_call *call, struct oll_json_writer *w)

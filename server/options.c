@@ -24,6 +24,7 @@ static const struct option table[] = {
     {"use_mmap", KIND_BOOL, AT(use_mmap)},
     {"num_thread", KIND_INT64, AT(num_thread)},
     {"draft_num_predict", KIND_INT64, AT(draft_num_predict)},
+    {"think_budget", KIND_INT32, AT(sampling.think_budget)},
     {"num_keep", KIND_INT32, AT(sampling.num_keep)},
     {"seed", KIND_INT64, AT(sampling.seed)},
     {"num_predict", KIND_INT32, AT(sampling.num_predict)},

@@ -156,6 +156,54 @@ TEST(constrained_and_free_replies_side_by_side)
     oll_engine_close(engine);
 }
 
+/* Thinking and content of a reply that begins inside of thinking. */
+static struct oll_event think(struct oll_engine *engine, int32_t budget, struct oll_strbuf *content,
+                              uint32_t *n_thinking)
+{
+    struct oll_request r = request(NULL, NULL, 3);
+    struct oll_event event, last = {.kind = OLL_EVENT_ERROR};
+    uint64_t id;
+    r.raw = false;
+    r.think = OLL_THINK_ON;
+    r.template_text =
+        "{{ range .Messages }}{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}"
+        "{{ .Content }}{{ end }}{{ if .Think }}<think>{{ end }}";
+    r.options.num_predict = 60;
+    r.options.think_budget = budget;
+    oll_strbuf_clear(content);
+    *n_thinking = 0;
+    if (!CHECK_OK(oll_engine_submit(engine, &r, &id, NULL)))
+        return last;
+    while (oll_engine_next(engine, id, 60000, &event) == OLL_OK) {
+        if (event.kind == OLL_EVENT_TEXT)
+            oll_strbuf_add(content, event.text, event.n_text);
+        *n_thinking += event.kind == OLL_EVENT_THINKING;
+        last = event;
+        oll_event_free(&event);
+    }
+    oll_engine_release(engine, id);
+    return last;
+}
+
+TEST(a_budget_ends_thinking)
+{
+    struct oll_engine *engine = open_engine("llama.gguf", 1);
+    struct oll_strbuf content;
+    uint32_t n_thinking;
+    if (!engine)
+        return;
+    oll_strbuf_init(&content, 1 << 20);
+    struct oll_event last = think(engine, 0, &content, &n_thinking);
+    CHECK(last.kind == OLL_EVENT_DONE && !last.thinking_cut);
+    CHECK(content.len == 0 && n_thinking > 5);
+    last = think(engine, 5, &content, &n_thinking);
+    CHECK(last.kind == OLL_EVENT_DONE && last.thinking_cut && last.n_reply == 60);
+    CHECK_MSG(content.len > 0 && n_thinking <= 5, "%u pieces of thinking", n_thinking);
+    CHECK(!strstr(content.data, "think>"));
+    oll_strbuf_free(&content);
+    oll_engine_close(engine);
+}
+
 TEST(bad_formats_are_refused_at_once)
 {
     static const struct {
