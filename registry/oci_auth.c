@@ -38,6 +38,16 @@ static bool take_parameter(const char *text, const char *name, char out[OCI_AUTH
     return false;
 }
 
+/* Whether a text is one word of visible characters, as URLs are; else it might say more than its
+ * line of a request. */
+static bool is_word(const char *text)
+{
+    for (const char *p = text; *p; p++)
+        if ((unsigned char)*p <= ' ' || *p == 0x7f)
+            return false;
+    return true;
+}
+
 oll_status oci_challenge_parse(const char *text, struct oci_challenge *out, struct oll_error *err)
 {
     struct oci_challenge c = {0};
@@ -48,6 +58,8 @@ oll_status oci_challenge_parse(const char *text, struct oci_challenge *out, stru
         return OLL_FAIL(err, OLL_ERR_FORMAT, "registry asks for an unknown authentication: %.200s",
                         text ? text : "(none)");
     } else {
+        if (!is_word(c.realm))
+            return OLL_FAIL(err, OLL_ERR_FORMAT, "the registry's realm is no URL: %.200s", c.realm);
         take_parameter(text + 7, "service", c.service);
         take_parameter(text + 7, "scope", c.scope);
     }
