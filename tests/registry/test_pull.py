@@ -338,6 +338,25 @@ def shared(w):
 
 
 @case
+def removed_meanwhile(w):
+    """A model that shares a layer with one that is on its way is removed; so is the one itself."""
+    store = w.store()
+    w.registry.put_model("test/sharing", [(MODEL, b"other"), (CONFIG, w.config)])
+    sharing = f"{w.proxy.name}/test/sharing"
+    w.proxy.begin()
+    w.checks.that(w.pull(store, sharing)[0] == 0, "the model that shares a layer")
+    w.proxy.begin(blob_always({"pace": 0.02}))
+    process = store.start("pull", "--insecure", w.name)
+    time.sleep(0.3)
+    code, text = store.run("rm", sharing)
+    w.checks.that(code == 0, f"removed meanwhile: {text}")
+    code, text = store.run("rm", w.name)
+    w.checks.that(code == 1 and "not found" in text, f"not there yet: {text}")
+    text = process.communicate(timeout=60)[0]
+    w.checks.that(process.returncode == 0 and store.complaint() is None, f"removed meanwhile: {text} {store.complaint()}")
+
+
+@case
 def takeover(w):
     store = w.store()
     w.proxy.begin(blob_always({"pace": 0.05}))
@@ -494,7 +513,8 @@ def main():
                 begin, n = time.monotonic(), checks.n
                 world = World(args.oll, os.path.join(folder, function.__name__), registry, proxy, checks)
                 function(world)
-                print(f"{function.__name__}: {checks.n - n} checks, {time.monotonic() - begin:.1f} s", flush=True)
+                print(f"{function.__name__}: {world.n_stores} cases, {checks.n - n} checks, {time.monotonic() - begin:.1f} s",
+                      flush=True)
     return checks.end()
 
 
