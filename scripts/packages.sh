@@ -2,7 +2,8 @@
 #
 # Each row: group, Debian package, and a probe that tells whether it is there, however it came to be there:
 # `cmd NAME` a program, `lib NAME` a pkg-config module, `header NAME` a C header, `python NAME` a Python module,
-# `runtime` the sanitizer runtime of clang-19. Groups: build and model for run, all of them for test.
+# `runtime` the sanitizer runtime of clang-19. Groups: build and model for run, all of them for test; comfort is what
+# oll can be built without.
 PACKAGES='
 build gcc cmd cc
 build libc6-dev header stdio.h
@@ -11,7 +12,7 @@ build ninja-build cmd ninja
 build pkg-config cmd pkg-config
 build libssl-dev lib libcrypto
 build libcurl4-openssl-dev lib libcurl
-build libedit-dev lib libedit
+comfort libedit-dev lib libedit
 model python3 cmd python3
 model python3-pip python pip
 check clang-19 cmd clang-19
@@ -82,6 +83,13 @@ install_packages() {
   rm -f "$log"
   missing=$(missing_packages "$@" | tr '\n' ' ')
   [ -z "$missing" ] || die "still missing after the installation: $missing"
+}
+
+# install_comfort: tries to install what would be nice to have, and says what goes on without it.
+install_comfort() {
+  local missing
+  missing=$(missing_packages comfort | tr '\n' ' ')
+  [ -z "$missing" ] || (install_packages comfort) 2>/dev/null || say "going on without ${missing% }: no line editing in the chat"
 }
 
 # free_mib FOLDER: free space in MiB.
