@@ -188,8 +188,10 @@ TEST(encoders_are_as_good_as_the_reference)
             double sum = 0;
             for (int i = 0; i < COLS; i++)
                 sum += ((double)expected[i] - x[i]) * ((double)expected[i] - x[i]);
+            /* The first two are no targets of `oll create -q`. */
+            const double most = dtypes[t] == OLL_Q2_K || dtypes[t] == OLL_Q3_K ? 1.05 : 1.02;
             double rmse = row_rmse(dtypes[t], x, COLS, blocks, y),
-                   limit = sqrt(sum / COLS) * 1.05 + 1e-12;
+                   limit = sqrt(sum / COLS) * most + 1e-12;
             CHECK_MSG(rmse <= limit, "%s row %d: error %g, at most %g", name, r, rmse, limit);
         }
         oll_free(ref);
