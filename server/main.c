@@ -1,7 +1,11 @@
 /* The binary `oll`: its commands in the order of the help text. */
 #include "server/cli.h"
 
+#include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
 
 extern const struct cli_command cli_serve;
 extern const struct cli_command cli_create, cli_show, cli_link;
@@ -58,9 +62,20 @@ const struct cli_command *const cli_commands[] = {
     NULL,
 };
 
+/* Whether nobody reads the pipe any more, as after `oll list | head -1`. */
+static bool reader_left(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP)) != 0;
+}
+
 int main(int argc, char **argv)
 {
     /* A reader that goes away shows as a failed write, not as a signal. */
     signal(SIGPIPE, SIG_IGN);
-    return cli_main(argc, argv);
+    int code = cli_main(argc, argv);
+    /* An answer that did not reach the disk is no success. */
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == 0 && !reader_left())
+        code = cli_failf("standard output cannot be written; is the disk full?");
+    return code;
 }

@@ -96,7 +96,21 @@ def run_says_once_what_is_wrong(c):
     assert '"lammo" is not supported' in c.refused("run", path, "hi")
 
 
-CASES = [run_says_once_what_is_wrong, whole_of_a_long_text, text_beyond_the_context_is_cut, positions_bound_the_context,
+def output_that_is_lost_is_an_error(c):
+    """A full disk; but not a reader that has seen enough."""
+    for arguments in (["run", c.model("llama"), "hi"], ["--help"], ["tokenize", c.model("llama"), "hi"]):
+        with open("/dev/full", "w", encoding="utf-8") as full:
+            done = subprocess.run([c.oll, *arguments], stdout=full, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                                  timeout=60, env=dict(os.environ, OLLAMA_HOST="127.0.0.1:1"))
+        assert done.returncode == 1 and done.stderr.startswith(b"Error: "), (arguments, done)
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([c.oll, "--help"], stdout=writer, stderr=subprocess.PIPE, timeout=60)
+    os.close(writer)
+    assert done.returncode == 0 and done.stderr == b"", done
+
+
+CASES = [output_that_is_lost_is_an_error, run_says_once_what_is_wrong, whole_of_a_long_text, text_beyond_the_context_is_cut, positions_bound_the_context,
          perplexity_needs_two_tokens, an_encoder_predicts_nothing]
 
 
