@@ -204,14 +204,19 @@ static oll_status layer_path(const struct models *models, const struct oll_layer
     return *out ? OLL_OK : OLL_FAIL(err, arena->status, "out of memory for a model's path");
 }
 
-static oll_status fill_stored(struct models *models, struct oll_arena *arena,
-                              struct served_model *m, struct oll_error *err)
+static void fill_documents(const struct models *models, struct served_model *m)
 {
-    OLL_TRY(oll_catalog_load(models->store, &m->ref, true, arena, &m->stored, err));
     m->prefer_template = models->prefer;
     m->modified_ns = m->stored.modified_ns;
     m->size_bytes = m->stored.manifest.total_bytes;
     memcpy(m->digest, m->stored.manifest.id, sizeof m->digest);
+}
+
+static oll_status fill_stored(struct models *models, struct oll_arena *arena,
+                              struct served_model *m, struct oll_error *err)
+{
+    OLL_TRY(oll_catalog_load(models->store, &m->ref, true, arena, &m->stored, err));
+    fill_documents(models, m);
     if (m->stored.model) {
         OLL_TRY(layer_path(models, m->stored.model, arena, &m->path, err));
         OLL_TRY(oll_model_facts_read(models->facts, m->path, &m->facts, err));
@@ -219,6 +224,24 @@ static oll_status fill_stored(struct models *models, struct oll_arena *arena,
     if (m->stored.adapter)
         OLL_TRY(layer_path(models, m->stored.adapter, arena, &m->adapter_path, err));
     return fill_details(arena, m, err);
+}
+
+/* A model whose weights are missing or cannot be read is listed with what its documents say: who
+ * does not see it cannot repair or remove it. */
+static oll_status fill_listed(struct models *models, struct oll_arena *arena,
+                              struct served_model *m, struct oll_error *err)
+{
+    const struct oll_reference ref = m->ref;
+    struct oll_error why = {0};
+    if (fill_stored(models, arena, m, &why) == OLL_OK)
+        return OLL_OK;
+    *m = (struct served_model){.ref = ref};
+    OLL_TRY(oll_catalog_load(models->store, &ref, false, arena, &m->stored, err));
+    fill_documents(models, m);
+    OLL_TRY(fill_details(arena, m, err));
+    oll_log_warn("models", "%s is damaged, see oll verify: %s", m->short_name,
+                 oll_error_text(&why));
+    return OLL_OK;
 }
 
 static oll_status fill_file(struct models *models, const struct given_file *file,
@@ -311,7 +334,7 @@ oll_status models_list(struct models *models, struct oll_arena *arena, struct se
         if (i < n_entries && find_file(models, &m->ref))
             continue;
         oll_status status = i < n_entries
-                                ? fill_stored(models, arena, m, &why)
+                                ? fill_listed(models, arena, m, &why)
                                 : fill_file(models, &models->files[i - n_entries], arena, m, &why);
         n_models += status == OLL_OK;
         if (status != OLL_OK)

@@ -79,6 +79,9 @@ def du(w):
     lines = dict(re.split(r":  +", line) for line in text.splitlines() if re.search(r":  ", line))
     w.checks.that(lines["models"] == "5.0 MB" and lines["unused blobs"] == "6 B" and
                   lines["partial downloads"].startswith("10") and lines["quarantine"] == "0 B", text)
+    text = w.runs(store, "list")
+    w.checks.that("one:latest" in text and "me/two:latest" in text and "is damaged, see oll verify" in text,
+                  f"models whose weights cannot be read are listed: {text}")
     text = w.runs(w.store(False), "du")
     w.checks.that("NAME" in text and "total:                0 B" in text, text)
 
