@@ -33,6 +33,13 @@ static oll_status input_tokens(struct oll_engine *e, const struct oll_request *a
             return OLL_FAIL(err, status, "cannot tokenise input %u", i);
     }
     uint32_t n_ctx = oll_context_n_ctx(e->embed_ctx);
+    const uint32_t n_special =
+        (uint32_t)oll_tokenizer_adds_bos(e->env.tok) + (uint32_t)oll_tokenizer_adds_eos(e->env.tok);
+    if (ask->n_input_max > 0 && ask->n_input_max < n_ctx)
+        n_ctx = ask->n_input_max;
+    if (n_ctx <= n_special && !ask->n_tokens)
+        return OLL_FAIL(err, OLL_ERR_LIMIT,
+                        "input after truncation exceeds maximum context length");
     if (out->n <= n_ctx)
         return OLL_OK;
     if (ask->no_truncate)

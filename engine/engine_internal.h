@@ -1,6 +1,6 @@
 /* What the files of the engine thread share: engine.c (public functions, the list of requests, the
  * thread), engine_step.c (batches of tokens), engine_embed.c (embeddings), engine_program.c
- * (formats and grammars). */
+ * (formats and grammars), engine_call.c (forced tool calls). */
 #ifndef OLL_ENGINE_ENGINE_INTERNAL_H
 #define OLL_ENGINE_ENGINE_INTERNAL_H
 
@@ -72,6 +72,10 @@ bool engine_step(struct oll_engine *e);
  * none. Any thread. OLL_ERR_ARG: it is invalid. */
 oll_status engine_program(struct oll_engine *e, const struct oll_request *ask,
                           struct oll_constraint_program **out, struct oll_error *err) OLL_MUST_USE;
+/* The grammar of a forced call, made anew each time. */
+oll_status engine_call_program(struct oll_engine *e, const struct oll_request *ask,
+                               struct oll_constraint_program **out,
+                               struct oll_error *err) OLL_MUST_USE;
 /* Makes env.trie, once. */
 oll_status engine_trie(struct oll_engine *e, struct oll_error *err) OLL_MUST_USE;
 void engine_programs_free(struct oll_engine *e);

@@ -51,6 +51,8 @@ oll_status engine_program(struct oll_engine *e, const struct oll_request *ask,
     const struct oll_constraint_source source = {.format_json = ask->format_json,
                                                  .grammar = ask->grammar};
     *out = NULL;
+    if (ask->force_call)
+        return engine_call_program(e, ask, out, err);
     if (!ask->format_json && !ask->grammar)
         return OLL_OK;
     if (ask->format_json && ask->grammar)

@@ -124,7 +124,10 @@ struct oll_request {
     /* CHAT; also the tools of PROMPT */
     const struct oll_message *messages;
     uint32_t n_messages;
-    const char *tools_json; /* JSON array, NULL: none */
+    const char *tools_json;  /* JSON array, NULL: none */
+    bool force_call;         /* the reply is one tool call, after thinking where the model thinks */
+    const char *forced_tool; /* with force_call: of this tool; NULL: of any */
+    bool one_call;           /* the reply ends behind its first call */
     enum oll_think think;
 
     /* EMBED */
@@ -132,7 +135,8 @@ struct oll_request {
     uint32_t n_inputs;
     const int32_t *tokens; /* one input given as ids, taken as they are */
     uint32_t n_tokens;
-    uint32_t dimensions; /* 0: all; else cut to the first ones, then normalised again */
+    uint32_t n_input_max; /* tokens of an input, special ones included; 0: the window */
+    uint32_t dimensions;  /* 0: all; else cut to the first ones, then normalised again */
 
     /* all */
     /* How the model is prompted, beside what its file says (engine/chat/style.h); NULL: not said.

@@ -63,6 +63,7 @@ static void copy_ask(struct oll_arena *arena, struct oll_request *to,
         copy_message(arena, &messages[i], &from->messages[i]);
     to->messages = messages;
     to->tools_json = copy_str(arena, from->tools_json);
+    to->forced_tool = copy_str(arena, from->forced_tool);
     to->inputs = copy_strings(arena, from->inputs, from->n_inputs);
     to->tokens = copy_bytes(arena, from->tokens, from->n_tokens, sizeof *from->tokens);
     to->template_text = copy_str(arena, from->template_text);

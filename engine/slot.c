@@ -58,7 +58,7 @@ oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct requ
     OLL_TRY_DONE(reply_init(&slot->reply, env->tok, ask->options.stop, ask->options.n_stop, err));
     slot->reply.shown = prompt->shown;
     prompt->shown = (struct oll_tokens){0};
-    if (r->program) /* what is constrained is content: it cannot be a call */
+    if (r->program && !ask->force_call) /* what is constrained is content: it cannot be a call */
         prompt->parser.tools = NULL;
     OLL_TRY_DONE(split_init(&slot->split, prompt->has_parser ? &prompt->parser : NULL, err));
     OLL_TRY_DONE(guard_init(&slot->guard, r->program, env->trie, &slot->split,
@@ -81,6 +81,7 @@ oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct requ
     slot->n_keep = prompt->n_keep;
     slot->truncated = prompt->truncated;
     slot->n_reply = slot->n_thinking = 0;
+    slot->n_calls = 0;
     slot->thinking_cut = false;
     slot->max_reply =
         ask->options.num_predict > 0 && (uint64_t)ask->options.num_predict <= 10ull * n_ctx
@@ -362,10 +363,16 @@ oll_status slot_sample(struct slot *slot, const struct slot_env *env, float *log
     int32_t token = OLL_SAMPLER_NO_TOKEN;
     bool ends = false;
     enum oll_done_reason reason = OLL_DONE_STOP;
-    oll_status status;
+    oll_status status = OLL_OK;
     *done = (struct oll_event){0};
     *outcome = SLOT_CONTINUES;
     oll_strbuf_init(&text, REPLY_MAX_PENDING);
+    if (slot->request->ask.one_call && slot->n_calls > 0) {
+        /* The call is out, the token behind it is not wanted. */
+        *outcome = SLOT_DONE;
+        OLL_TRY_DONE(finish(slot, reason, done, err));
+        goto done;
+    }
     OLL_TRY_DONE(choose(slot, env, logits, &token, err));
     if (slot->first_ns == 0)
         slot->first_ns = oll_clock_ns();
@@ -385,6 +392,8 @@ oll_status slot_sample(struct slot *slot, const struct slot_env *env, float *log
         OLL_TRY_DONE(finish(slot, reason, done, err));
     }
     OLL_TRY_DONE(take_text(slot, &text, ends, err));
+    for (uint32_t i = 0; i < slot->split.n_events; i++)
+        slot->n_calls += slot->split.events[i].kind == OLL_EVENT_TOOL_CALL;
     status = guard_follow(&slot->guard, &slot->split, err);
 done:
     oll_strbuf_free(&text);

@@ -40,7 +40,7 @@ struct slot {
     uint32_t n_prompt, n_cached; /* tokens of the prompt, of them found in the cache */
     uint32_t n_reply, max_reply;
     uint32_t n_keep;
-    uint32_t n_thinking;
+    uint32_t n_thinking, n_calls;
     bool truncated, thinking_cut;
     uint64_t begin_ns, first_ns; /* prefill began; first token sampled */
     /* Entries not yet sent. They go out with the next event even while text is held back, as the

@@ -49,11 +49,33 @@ enum {
 
 /* ---- programs ---- */
 
+/* One of several texts with a document inside. The error names no part: the caller knows better. */
+static oll_status compile_parts(struct grammar *g, const struct oll_constraint_source *source,
+                                struct oll_error *err)
+{
+    uint32_t *roots = oll_alloc(source->n_parts, sizeof *roots);
+    oll_status status = roots ? OLL_OK : OLL_ERR_MEMORY;
+    for (uint32_t i = 0; i < source->n_parts && status == OLL_OK; i++) {
+        const struct oll_constraint_part *p = &source->parts[i];
+        status = json_schema_compile(g, p->schema_json, strlen(p->schema_json), source->strict_spec,
+                                     err);
+        const uint32_t ids[] = {grammar_bytes(g, p->before, strlen(p->before)), g->root,
+                                grammar_bytes(g, p->after, strlen(p->after))};
+        roots[i] = grammar_seq(g, ids, 3);
+    }
+    if (status == OLL_OK)
+        g->root = grammar_alt(g, roots, source->n_parts);
+    oll_free(roots);
+    return status;
+}
+
 static oll_status compile(struct grammar *g, const struct oll_constraint_source *source,
                           const struct oll_tokenizer *tok, struct oll_error *err)
 {
     if (source->grammar)
         OLL_TRY(gbnf_read(g, source->grammar, strlen(source->grammar), tok, err));
+    else if (source->n_parts > 0)
+        OLL_TRY(compile_parts(g, source, err));
     else
         OLL_TRY(json_schema_compile(g, source->format_json, strlen(source->format_json),
                                     source->strict_spec, err));

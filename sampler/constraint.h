@@ -18,10 +18,17 @@
 struct oll_constraint_program;
 struct oll_constraint;
 
+/* A text, then a document of a schema, then a text. */
+struct oll_constraint_part {
+    const char *before, *schema_json, *after;
+};
+
 struct oll_constraint_source {
-    const char *format_json; /* "\"json\"" or the text of a JSON Schema; or */
-    const char *grammar;     /* GBNF */
-    bool strict_spec;        /* schema: members are open, types are any, as the standard says */
+    const char *format_json;                 /* "\"json\"" or the text of a JSON Schema; or */
+    const char *grammar;                     /* GBNF; or */
+    const struct oll_constraint_part *parts; /* one of these */
+    uint32_t n_parts;
+    bool strict_spec; /* schema: members are open, types are any, as the standard says */
 };
 
 /* Compiles without a model, except that `tok` finds tokens which a grammar names (NULL: none).

@@ -122,6 +122,9 @@ bool ollama_call_fill(struct ollama_call *call, struct oll_request *ask)
     ask->model_name = call->model->ref.model;
     ask->prefer_template = call->model->prefer_template;
     ask->think = call->think;
+    ask->force_call = f->force_call;
+    ask->forced_tool = f->forced_tool;
+    ask->one_call = f->one_call;
     ask->no_truncate = !f->truncate;
     ask->no_shift = !f->shift;
     ask->render_only = f->debug;

@@ -20,6 +20,9 @@ struct ollama_fields {
     bool stream, truncate, shift, logprobs, debug;
     bool think_if_able; /* a model that cannot think is no error: `think` is dropped */
     int64_t top_logprobs;
+    /* Of the dialects that have them: as in oll_request. */
+    bool force_call, one_call;
+    const char *forced_tool;
 };
 
 /* Rows of a decode table for a struct whose first member is `struct ollama_fields`. */

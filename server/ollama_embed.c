@@ -124,6 +124,8 @@ static void run(struct ollama_embed_call *e)
                               .no_truncate = !e->fields.truncate};
     if (e->fields.dimensions > 0 && e->fields.dimensions < UINT32_MAX)
         ask.dimensions = (uint32_t)e->fields.dimensions;
+    if (e->options.num_ctx > 0 && e->options.num_ctx < UINT32_MAX)
+        ask.n_input_max = (uint32_t)e->options.num_ctx;
     oll_status status = generation_submit(&e->generation, &ask, &err);
     bool over = false;
     while (status == OLL_OK && !over) {

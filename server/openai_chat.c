@@ -16,7 +16,7 @@ struct chat_fields {
     const struct oll_json *messages, *tools, *stream_options, *reasoning, *reasoning_effort;
     const struct oll_json *response_format, *stop, *max_tokens, *max_completion_tokens;
     const struct oll_json *temperature, *top_p, *seed, *frequency_penalty, *presence_penalty;
-    const struct oll_json *tool_choice;
+    const struct oll_json *tool_choice, *parallel_tool_calls;
     int64_t top_logprobs;
     bool stream, logprobs, debug;
 };
@@ -27,6 +27,7 @@ static const struct decode_field members[] = {
     {"messages", DECODE_ARRAY, AT(messages), "[]openai.Message"},
     {"tools", DECODE_ARRAY, AT(tools), "[]api.Tool"},
     {"tool_choice", DECODE_ANY, AT(tool_choice), NULL},
+    {"parallel_tool_calls", DECODE_ANY, AT(parallel_tool_calls), NULL},
     {"stream", DECODE_BOOL, AT(stream), NULL},
     {"stream_options", DECODE_OBJECT, AT(stream_options), "openai.StreamOptions"},
     {"reasoning", DECODE_OBJECT, AT(reasoning), "openai.Reasoning"},
@@ -308,6 +309,31 @@ static oll_status read_options(struct http_request *req, const struct chat_field
     return status != OLL_OK ? status : ended;
 }
 
+/* "none", "auto", "required", or {"type": "function", "function": {"name": ...}}. */
+static oll_status read_tool_choice(const struct oll_json *v, struct ollama_fields *fields,
+                                   bool *no_tools, struct oll_error *err)
+{
+    static const char *const words[] = {"auto", "none", "required"};
+    *no_tools = false;
+    if (!v || v->type == OLL_JSON_NULL)
+        return OLL_OK;
+    for (size_t i = 0; v->type == OLL_JSON_STRING && i < 3; i++)
+        if (strcmp(v->str, words[i]) == 0) {
+            *no_tools = i == 1;
+            fields->force_call = i == 2;
+            return OLL_OK;
+        }
+    const char *type = oll_json_get_str(v, "type", "");
+    const char *name = oll_json_get_str(oll_json_get(v, "function"), "name", "");
+    if (strcmp(type, "function") != 0 || !*name)
+        return OLL_FAIL(err, OLL_ERR_ARG,
+                        "tool_choice must be \"auto\", \"none\", \"required\" or "
+                        "{\"type\": \"function\", \"function\": {\"name\": ...}}");
+    fields->force_call = true;
+    fields->forced_tool = name;
+    return OLL_OK;
+}
+
 /* Fills the native fields. */
 static oll_status map(struct openai_chat_call *c, struct http_request *req,
                       const struct chat_fields *f, struct ollama_messages *messages,
@@ -320,9 +346,12 @@ static oll_status map(struct openai_chat_call *c, struct http_request *req,
     OLL_TRY(openai_read_messages(req->arena, f->messages, messages, err));
     OLL_TRY(read_options(req, f, &c->fields.options, err));
     OLL_TRY(openai_read_effort(effort ? effort : f->reasoning_effort, &c->fields.think, err));
-    if (!f->tool_choice || f->tool_choice->type != OLL_JSON_STRING ||
-        strcmp(f->tool_choice->str, "none") != 0)
+    bool no_tools;
+    OLL_TRY(read_tool_choice(f->tool_choice, &c->fields, &no_tools, err));
+    if (!no_tools)
         OLL_TRY(ollama_read_tools(req->arena, f->tools, tools, err));
+    const struct oll_json *parallel = f->parallel_tool_calls;
+    c->fields.one_call = parallel && parallel->type == OLL_JSON_BOOL && !parallel->is_true;
     c->fields.model = f->model;
     c->fields.stream = f->stream;
     c->fields.logprobs = f->logprobs;

@@ -204,6 +204,108 @@ TEST(a_budget_ends_thinking)
     oll_engine_close(engine);
 }
 
+static const char tools[] =
+    "[{\"type\":\"function\",\"function\":{\"name\":\"book\",\"parameters\":{\"type\":\"object\","
+    "\"properties\":{\"zone\":{\"enum\":[\"A\",\"B\"]},\"n\":{\"type\":\"integer\",\"minimum\":1,"
+    "\"maximum\":9}},\"required\":[\"zone\",\"n\"]}}},"
+    "{\"type\":\"function\",\"function\":{\"name\":\"ping\"}}]";
+#define CALLS_TEMPLATE                                                                             \
+    "{{ range .Messages }}{{ .Content }}{{ if .ToolCalls }}<tool_call>{{ end }}{{ end }}"
+
+/* Runs a request that forces a call; *event is the call's, released by the caller. */
+static void force(struct oll_engine *engine, const char *tool, const char *parser, int64_t seed,
+                  struct oll_event *call, struct oll_event *last)
+{
+    struct oll_request r = request(NULL, NULL, seed);
+    struct oll_message message = {.role = "user", .content = "x"};
+    struct oll_event event;
+    uint64_t id;
+    r.kind = OLL_REQUEST_CHAT;
+    r.raw = false;
+    r.messages = &message;
+    r.n_messages = 1;
+    r.template_text = CALLS_TEMPLATE;
+    r.parser = parser;
+    r.tools_json = tools;
+    r.force_call = true;
+    r.forced_tool = tool;
+    r.think = OLL_THINK_OFF;
+    r.options.num_predict = 240;
+    *call = *last = (struct oll_event){.kind = OLL_EVENT_ERROR};
+    if (!CHECK_OK(oll_engine_submit(engine, &r, &id, NULL)))
+        return;
+    while (oll_engine_next(engine, id, 60000, &event) == OLL_OK) {
+        *last = event;
+        if (event.kind == OLL_EVENT_TOOL_CALL) {
+            CHECK(call->kind == OLL_EVENT_ERROR);
+            *call = event;
+            continue;
+        }
+        CHECK_MSG(event.kind == OLL_EVENT_DONE, "%s", event.text ? event.text : "");
+        oll_event_free(&event);
+    }
+    oll_engine_release(engine, id);
+}
+
+TEST(a_forced_call_has_arguments_by_its_schema)
+{
+    static const char *const parsers[] = {NULL, "qwen3", "ministral", "deepseek3", "cohere"};
+    struct oll_engine *engine = open_engine("llama.gguf", 1);
+    if (!engine)
+        return;
+    for (size_t p = 0; p < sizeof parsers / sizeof *parsers; p++)
+        for (int64_t seed = 1; seed <= 6; seed++) {
+            struct oll_event call, last;
+            force(engine, seed % 2 ? "book" : NULL, parsers[p], seed, &call, &last);
+            CHECK(call.kind == OLL_EVENT_TOOL_CALL && last.kind == OLL_EVENT_DONE);
+            const char *name = call.tool_name ? call.tool_name : "";
+            const char *arguments = call.text ? call.text : "";
+            const size_t n = strlen(arguments);
+            const bool is_book = strcmp(name, "book") == 0;
+            CHECK_MSG(is_book || (seed % 2 == 0 && strcmp(name, "ping") == 0), "%s", name);
+            CHECK_MSG(is_book ? n == 18 && !strncmp(arguments, "{\"zone\":\"", 9) &&
+                                    strchr("AB", arguments[9]) &&
+                                    !strncmp(arguments + 10, "\",\"n\":", 6)
+                              : !strcmp(arguments, "{}"),
+                      "%s", arguments);
+            oll_event_free(&call);
+        }
+    oll_engine_close(engine);
+}
+
+TEST(a_call_that_cannot_be_forced_is_refused)
+{
+    struct oll_engine *engine = open_engine("llama.gguf", 1);
+    if (!engine)
+        return;
+    static const struct {
+        const char *tool, *parser, *template_text, *tools_json, *error;
+        oll_status status;
+    } cases[] = {
+        {"nope", NULL, CALLS_TEMPLATE, tools, "nope, which is not among the tools", OLL_ERR_ARG},
+        {NULL, NULL, CALLS_TEMPLATE, NULL, "there are no tools", OLL_ERR_ARG},
+        {NULL, "qwen3-coder", CALLS_TEMPLATE, tools, "format is qwen3-coder", OLL_ERR_UNSUPPORTED},
+        {NULL, NULL, CALLS_TEMPLATE,
+         "[{\"function\":{\"name\":\"f\",\"parameters\":{\"properties\":{\"a\":{\"type\":\"x\"}}}}}"
+         "]",
+         "parameters of a tool: ", OLL_ERR_ARG},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct oll_request r = request(NULL, NULL, 1);
+        struct oll_error err = {0};
+        uint64_t id;
+        r.raw = false;
+        r.template_text = cases[i].template_text;
+        r.parser = cases[i].parser;
+        r.tools_json = cases[i].tools_json;
+        r.force_call = true;
+        r.forced_tool = cases[i].tool;
+        CHECK_STATUS(oll_engine_submit(engine, &r, &id, &err), cases[i].status);
+        CHECK_MSG(strstr(err.text, cases[i].error), "%s", err.text);
+    }
+    oll_engine_close(engine);
+}
+
 TEST(bad_formats_are_refused_at_once)
 {
     static const struct {
