@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ARENA_BYTES = 64 << 20, TRIES = 8 };
+enum { ARENA_BYTES = 64 << 20, TRIES = 100 };
 
 #define MANIFEST_DIR(ref) {"manifests", (ref)->host, (ref)->namespace, (ref)->model}
 
@@ -53,23 +53,32 @@ static oll_status check_blobs(const struct oll_store *store, const char *bytes, 
     return status;
 }
 
-/* Renames the temporary file over the manifest. Another process may remove the empty folders of
- * the name between their making and the rename; then they are made again. */
+/* Renames the temporary file over the manifest. */
+static oll_status publish_once(const struct oll_store *store, const struct oll_reference *ref,
+                               int tmp, const char *tmp_name, struct oll_error *err)
+{
+    const char *parts[] = MANIFEST_DIR(ref);
+    int dir;
+    OLL_TRY(store_make_dir(store, parts, 4, &dir, err));
+    oll_status status = OLL_OK;
+    if (disk_rename(tmp, tmp_name, dir, ref->tag) != 0 || disk_sync(dir) != 0)
+        status = disk_fail(err, "manifest");
+    close(dir);
+    return status;
+}
+
+/* Another process may remove the empty folders of the name between their making and the rename;
+ * then they are made again. */
 static oll_status publish(const struct oll_store *store, const struct oll_reference *ref, int tmp,
                           const char *tmp_name, struct oll_error *err)
 {
-    const char *parts[] = MANIFEST_DIR(ref);
     for (int i = 0;; i++) {
-        int dir;
-        OLL_TRY(store_make_dir(store, parts, 4, &dir, err));
-        int rc = disk_rename(tmp, tmp_name, dir, ref->tag);
-        bool again = rc != 0 && errno == ENOENT && i < TRIES;
-        oll_status status = OLL_OK;
-        if (!again && (rc != 0 || disk_sync(dir) != 0))
-            status = disk_fail(err, "manifest");
-        close(dir);
-        if (!again)
-            return status;
+        struct oll_error why = {0};
+        oll_status status = publish_once(store, ref, tmp, tmp_name, &why);
+        if (status == OLL_OK)
+            return OLL_OK;
+        if (status != OLL_ERR_NOT_FOUND || i == TRIES)
+            return OLL_FAIL(err, status, "%s", oll_error_text(&why));
     }
 }
 

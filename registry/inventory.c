@@ -45,7 +45,8 @@ static void add_use(struct gather *g, const struct oll_digest *digest, uint64_t 
 
 /* ---- what manifests name ---- */
 
-static void add_manifest(struct gather *g, const struct oll_store *store, uint32_t at)
+/* False when the name has been removed since it was listed. */
+static bool add_manifest(struct gather *g, const struct oll_store *store, uint32_t at)
 {
     struct oll_inventory_model *model = &g->out->models[at];
     struct oll_error why = {0};
@@ -62,11 +63,12 @@ static void add_manifest(struct gather *g, const struct oll_store *store, uint32
             add_use(g, &m.layers[i].digest, m.layers[i].size_bytes, at);
         if (m.config.media_type)
             add_use(g, &m.config.digest, m.config.size_bytes, at);
-    } else {
+    } else if (status != OLL_ERR_NOT_FOUND) {
         model->damage = oll_arena_strdup(&g->out->arena, oll_error_text(&why));
     }
     oll_free(bytes);
     oll_arena_free(&arena);
+    return status != OLL_ERR_NOT_FOUND;
 }
 
 static int compare_models(const void *a, const void *b)
@@ -95,8 +97,12 @@ static oll_status read_models(struct gather *g, const struct oll_store *store,
     if (out->arena.status != OLL_OK)
         return OLL_FAIL(err, out->arena.status, "out of memory for the list of models");
     qsort(out->models, out->n_models, sizeof *out->models, compare_models);
-    for (uint32_t i = 0; i < out->n_models; i++)
-        add_manifest(g, store, i);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < out->n_models; i++) {
+        out->models[kept] = out->models[i];
+        kept += add_manifest(g, store, kept);
+    }
+    out->n_models = kept;
     return OLL_OK;
 }
 

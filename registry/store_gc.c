@@ -32,14 +32,18 @@ static oll_status add_manifest(const struct oll_store *store, const struct oll_r
     struct oll_manifest m;
     char *bytes = NULL, name[OLL_REFERENCE_TEXT_MAX];
     size_t n;
-    oll_status status = oll_catalog_read(store, ref, &bytes, &n, err);
+    struct oll_error why = {0};
+    oll_status status = oll_catalog_read(store, ref, &bytes, &n, &why);
+    if (status == OLL_ERR_NOT_FOUND)
+        return OLL_OK; /* the name was removed since it was listed */
     if (status == OLL_OK)
-        status = oll_manifest_parse(arena, bytes, n, &m, err);
+        status = oll_manifest_parse(arena, bytes, n, &m, &why);
     oll_free(bytes);
     if (status != OLL_OK) {
         oll_reference_full(ref, name);
-        oll_error_prefix(err, "nothing is removed while the manifest of %s cannot be read", name);
-        return status;
+        return OLL_FAIL(err, status,
+                        "nothing is removed while the manifest of %s cannot be read: %s", name,
+                        oll_error_text(&why));
     }
     for (uint32_t i = 0; i < m.n_layers; i++)
         digest_set_add(set, &m.layers[i].digest);
@@ -158,6 +162,29 @@ void oll_store_drop_empty(const struct oll_store *store)
         return;
     store_each(fd, drop_if_empty, &walk);
     close(fd);
+}
+
+/* ---- temporary files ---- */
+
+/* A temporary file whose maker is dead: nobody holds its lock. */
+static bool drop_dead_tmp(void *user, int dir, const char *name)
+{
+    (void)user;
+    int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+        disk_unlink(dir, name);
+    if (fd >= 0)
+        close(fd);
+    return true;
+}
+
+static void drop_tmp(const struct oll_store *store)
+{
+    const int dir = store_open_own(store, "tmp");
+    if (dir < 0)
+        return;
+    store_each(dir, drop_dead_tmp, NULL);
+    close(dir);
 }
 
 /* ---- prune ---- */
@@ -293,8 +320,10 @@ oll_status oll_store_prune(const struct oll_store *store, int64_t min_age_s, int
     int lock;
     OLL_TRY(oll_store_lock_exclusive(store, true, &lock, err));
     oll_status status = prune_with(store, &p, err);
-    if (status == OLL_OK && !dry_run)
+    if (status == OLL_OK && !dry_run) {
+        drop_tmp(store);
         oll_store_drop_empty(store);
+    }
     oll_store_unlock(lock);
     return status;
 }
@@ -311,18 +340,6 @@ static bool rename_legacy(void *user, int dir, const char *name)
     blob_file_name(&digest, final);
     if (disk_rename(dir, name, dir, final) != 0)
         oll_log_warn("store", "%s cannot be renamed: %s", name, strerror(errno));
-    return true;
-}
-
-/* A temporary file whose maker is dead: nobody holds its lock. */
-static bool drop_dead_tmp(void *user, int dir, const char *name)
-{
-    (void)user;
-    int fd = openat(dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
-        disk_unlink(dir, name);
-    if (fd >= 0)
-        close(fd);
     return true;
 }
 
@@ -350,11 +367,7 @@ void oll_store_start(const struct oll_store *store, bool prune)
         store_each(dir, rename_legacy, NULL);
         close(dir);
     }
-    dir = store_open_own(store, "tmp");
-    if (dir >= 0) {
-        store_each(dir, drop_dead_tmp, NULL);
-        close(dir);
-    }
+    drop_tmp(store);
     if (prune)
         prune_at_start(store);
     oll_store_unlock(lock);

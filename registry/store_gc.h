@@ -30,7 +30,8 @@ struct oll_prune_item {
 typedef void (*oll_prune_fn)(void *user, const struct oll_prune_item *item);
 /* Blobs that nothing names and that are `min_age_s` old or older; partial downloads, ours and real
  * Ollama's, that are not at work, quarantined blobs and uploads that can be resumed, all untouched
- * for `older_s` seconds. Waits for the exclusive lock. `each` may be NULL. */
+ * for `older_s` seconds; also, unmentioned, temporary files of dead processes. Waits for the
+ * exclusive lock. `each` may be NULL. */
 oll_status oll_store_prune(const struct oll_store *store, int64_t min_age_s, int64_t older_s,
                            bool dry_run, oll_prune_fn each, void *user,
                            struct oll_error *err) OLL_MUST_USE;
