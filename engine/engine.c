@@ -377,6 +377,12 @@ static oll_status check_ask(const struct oll_engine *e, const struct oll_request
         if (ask->tokens[i] < 0 || ask->tokens[i] >= n_vocab)
             return OLL_FAIL(err, OLL_ERR_ARG, "token %d is not in the vocabulary of %d",
                             ask->tokens[i], n_vocab);
+    for (uint32_t i = 0; i < ask->options.n_logit_bias; i++)
+        if (ask->options.logit_bias[i].token < 0 ||
+            (uint32_t)ask->options.logit_bias[i].token >= e->env.n_vocab)
+            return OLL_FAIL(err, OLL_ERR_ARG,
+                            "logit_bias names token %d, which is not in the vocabulary of %u",
+                            ask->options.logit_bias[i].token, e->env.n_vocab);
     for (uint32_t i = 0; i < ask->n_context; i++)
         if (ask->context[i] < 0 || (uint32_t)ask->context[i] >= e->env.n_vocab)
             return OLL_FAIL(err, OLL_ERR_ARG, "context holds %d, which is not in the vocabulary",

@@ -94,6 +94,11 @@ struct oll_message {
     uint32_t n_tool_calls;
 };
 
+struct oll_token_bias {
+    int32_t token;
+    float bias; /* added to its logit */
+};
+
 /* Sampling and limits. oll_options_default gives the built-in defaults (rest-api 3.4). */
 struct oll_options {
     int64_t seed;      /* negative: random */
@@ -107,6 +112,8 @@ struct oll_options {
     int32_t num_keep;     /* prompt tokens kept on shift and truncation; negative: all */
     const char *const *stop;
     uint32_t n_stop;
+    const struct oll_token_bias *logit_bias;
+    uint32_t n_logit_bias;
     bool ignore_eog; /* benchmarks: end-of-generation tokens are drawn like others */
 };
 struct oll_options oll_options_default(void);

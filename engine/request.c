@@ -53,6 +53,8 @@ static void copy_ask(struct oll_arena *arena, struct oll_request *to,
 {
     *to = *from;
     to->options.stop = copy_strings(arena, from->options.stop, from->options.n_stop);
+    to->options.logit_bias = copy_bytes(arena, from->options.logit_bias, from->options.n_logit_bias,
+                                        sizeof *from->options.logit_bias);
     to->system = copy_str(arena, from->system);
     to->prompt = copy_str(arena, from->prompt);
     to->suffix = copy_str(arena, from->suffix);

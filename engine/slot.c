@@ -153,6 +153,9 @@ static oll_status choose(struct slot *slot, const struct slot_env *env, float *l
     for (size_t i = 0; i < n_suppressed; i++)
         if (suppressed[i] >= 0 && (uint32_t)suppressed[i] < env->n_vocab)
             logits[suppressed[i]] = -INFINITY;
+    const struct oll_options *options = &slot->request->ask.options;
+    for (uint32_t i = 0; i < options->n_logit_bias; i++)
+        logits[options->logit_bias[i].token] += options->logit_bias[i].bias;
     float *raw = NULL;
     if (wants) {
         lse = oll_logsumexp(logits, env->n_vocab);

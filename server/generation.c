@@ -46,6 +46,9 @@ oll_status generation_load(struct generation *g, struct http_request *req,
 oll_status generation_submit(struct generation *g, const struct oll_request *ask,
                              struct oll_error *err)
 {
+    if (g->submitted)
+        oll_engine_release(schedule_engine(g->lease), g->id);
+    g->submitted = false;
     OLL_TRY(oll_engine_submit(schedule_engine(g->lease), ask, &g->id, err));
     g->submitted = true;
     return OLL_OK;

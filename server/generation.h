@@ -24,6 +24,7 @@ oll_status generation_load(struct generation *g, struct http_request *req,
                            struct schedule *schedule, const struct served_model *model,
                            const struct options *options, const int64_t *keep_alive_ns,
                            struct oll_error *err) OLL_MUST_USE;
+/* Several one after another: each lets go of the one before it. */
 oll_status generation_submit(struct generation *g, const struct oll_request *ask,
                              struct oll_error *err) OLL_MUST_USE;
 /* The next event but ERROR, which becomes the returned status with its text. When the peer goes, or

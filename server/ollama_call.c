@@ -125,10 +125,12 @@ bool ollama_call_fill(struct ollama_call *call, struct oll_request *ask)
     ask->force_call = f->force_call;
     ask->forced_tool = f->forced_tool;
     ask->one_call = f->one_call;
+    ask->options.logit_bias = f->logit_bias;
+    ask->options.n_logit_bias = f->n_logit_bias;
     ask->no_truncate = !f->truncate;
     ask->no_shift = !f->shift;
     ask->render_only = f->debug;
-    ask->logprobs = f->logprobs;
+    ask->logprobs = f->logprobs || f->wants_score;
     ask->n_top_logprobs = f->logprobs ? (uint32_t)f->top_logprobs : 0;
     ask->grammar = f->grammar && f->grammar[0] ? f->grammar : NULL;
     oll_status status = ollama_read_format(call->req->arena, f->format, &ask->format_json, &err);
@@ -152,7 +154,10 @@ static void collect(struct ollama_call *call, const struct oll_event *event)
         oll_strbuf_add(&p->thinking, event->text, event->n_text);
     else if (event->kind == OLL_EVENT_TOOL_CALL)
         call->dialect->tool_call(call, &p->calls_writer, event, p->n_calls++);
-    ollama_write_logprobs(&p->logprobs_writer, event->logprobs, event->n_logprobs);
+    if (call->fields->logprobs)
+        ollama_write_logprobs(&p->logprobs_writer, event->logprobs, event->n_logprobs);
+    for (uint32_t i = 0; i < event->n_logprobs; i++)
+        call->score += (double)event->logprobs[i].logprob;
 }
 
 static void clear(struct ollama_parts *p, bool keep_calls)
@@ -185,11 +190,12 @@ static void fail(struct ollama_call *call, oll_status status, const struct oll_e
 static const char cut_warning[] =
     "the prompt was longer than the context: its oldest part was left out (num_ctx)";
 
-void ollama_call_run(struct ollama_call *call, const struct oll_request *ask, bool calls_last)
+/* One reply, piece by piece or whole; false when there can be no further one. */
+static bool run_choice(struct ollama_call *call, const struct oll_request *ask, bool calls_last)
 {
     const struct call_dialect *dialect = call->dialect;
     struct oll_error err = {0};
-    bool stream = is_stream(call), over = false, warned = false;
+    bool stream = is_stream(call), over = false, warned = false, lost = false;
     oll_status status = generation_submit(&call->generation, ask, &err);
     while (status == OLL_OK && !over) {
         struct oll_event event;
@@ -205,7 +211,8 @@ void ollama_call_run(struct ollama_call *call, const struct oll_request *ask, bo
         if (failed(&call->parts)) {
             status = OLL_FAIL(&err, OLL_ERR_LIMIT, "the reply is larger than the server allows");
         } else if (stream) {
-            over = !dialect->piece(call, &event) || over;
+            lost = !dialect->piece(call, &event);
+            over = lost || over;
             clear(&call->parts, calls_last);
         } else if (over) {
             dialect->whole(call, &event);
@@ -214,6 +221,20 @@ void ollama_call_run(struct ollama_call *call, const struct oll_request *ask, bo
     }
     if (status != OLL_OK)
         fail(call, status, &err);
+    return status == OLL_OK && !lost;
+}
+
+void ollama_call_run(struct ollama_call *call, const struct oll_request *ask, bool calls_last)
+{
+    struct oll_request own = *ask;
+    while (run_choice(call, &own, calls_last) && !ollama_call_is_last(call)) {
+        call->i_choice++;
+        call->score = 0;
+        call->parts.n_calls = 0;
+        clear(&call->parts, false);
+        if (own.options.seed >= 0 && own.options.seed < INT64_MAX)
+            own.options.seed++;
+    }
 }
 
 void ollama_call_end(struct ollama_call *call)

@@ -23,6 +23,10 @@ struct ollama_fields {
     /* Of the dialects that have them: as in oll_request. */
     bool force_call, one_call;
     const char *forced_tool;
+    const struct oll_token_bias *logit_bias;
+    uint32_t n_logit_bias;
+    uint32_t n_choices; /* replies to one request, one after another; 0: 1 */
+    bool wants_score;   /* call->score is looked at */
 };
 
 /* Rows of a decode table for a struct whose first member is `struct ollama_fields`. */
@@ -81,6 +85,8 @@ struct ollama_call {
     struct generation generation;
     struct ollama_parts parts;
     uint32_t n_images;
+    uint32_t i_choice; /* which reply this is */
+    double score;      /* with wants_score: sum of the log probabilities of its tokens */
 };
 
 bool ollama_call_refuse(struct ollama_call *call, int status, const char *fmt, ...)
@@ -98,6 +104,11 @@ bool ollama_call_load(struct ollama_call *call);
 /* Fills what every request to the engine says. False with a bad format. */
 bool ollama_call_fill(struct ollama_call *call, struct oll_request *ask);
 
+/* Whether this is the last reply. */
+static inline bool ollama_call_is_last(const struct ollama_call *call)
+{
+    return call->i_choice + 1 >= call->fields->n_choices;
+}
 /* Runs the request and answers it, piece by piece or whole. With `calls_last` tool calls stay
  * collected until the end. */
 void ollama_call_run(struct ollama_call *call, const struct oll_request *ask, bool calls_last);

@@ -16,7 +16,7 @@ struct chat_fields {
     const struct oll_json *messages, *tools, *stream_options, *reasoning, *reasoning_effort;
     const struct oll_json *response_format, *stop, *max_tokens, *max_completion_tokens;
     const struct oll_json *temperature, *top_p, *seed, *frequency_penalty, *presence_penalty;
-    const struct oll_json *tool_choice, *parallel_tool_calls;
+    const struct oll_json *tool_choice, *parallel_tool_calls, *n, *logit_bias;
     int64_t top_logprobs;
     bool stream, logprobs, debug;
 };
@@ -28,6 +28,8 @@ static const struct decode_field members[] = {
     {"tools", DECODE_ARRAY, AT(tools), "[]api.Tool"},
     {"tool_choice", DECODE_ANY, AT(tool_choice), NULL},
     {"parallel_tool_calls", DECODE_ANY, AT(parallel_tool_calls), NULL},
+    {"n", DECODE_ANY, AT(n), NULL},
+    {"logit_bias", DECODE_ANY, AT(logit_bias), NULL},
     {"stream", DECODE_BOOL, AT(stream), NULL},
     {"stream_options", DECODE_OBJECT, AT(stream_options), "openai.StreamOptions"},
     {"reasoning", DECODE_OBJECT, AT(reasoning), "openai.Reasoning"},
@@ -51,7 +53,10 @@ struct openai_chat_call {
     struct ollama_chat_call chat; /* first */
     struct ollama_fields fields;
     bool include_usage;
-    bool begun, sent_call; /* of the stream: the first chunk, a tool call */
+    bool begun, sent_call;     /* of the stream: the first chunk of a reply, a tool call */
+    struct oll_strbuf choices; /* elements of the array, as JSON */
+    struct oll_json_writer choices_writer;
+    uint32_t n_reply; /* tokens of all replies */
     int64_t created;
     char id[32];
 };
@@ -117,16 +122,13 @@ static void write_logprobs(struct oll_json_writer *w, const struct oll_strbuf *l
 }
 
 /* `done` is NULL for a rendered prompt. */
-static void write_whole(struct openai_chat_call *c, struct oll_json_writer *w,
-                        const struct oll_event *done)
+static void write_choice(const struct openai_chat_call *c, struct oll_json_writer *w,
+                         const struct oll_event *done)
 {
-    struct ollama_call *call = &c->chat.call;
-    const struct ollama_parts *p = &call->parts;
-    oll_json_write_object_begin(w);
-    write_head(c, w, "chat.completion");
+    const struct ollama_parts *p = &c->chat.call.parts;
     oll_json_write_object_begin(w);
     oll_json_write_key(w, "index");
-    oll_json_write_uint(w, 0);
+    oll_json_write_uint(w, c->chat.call.i_choice);
     oll_json_write_key(w, "message");
     oll_json_write_object_begin(w);
     oll_json_write_key(w, "role");
@@ -146,20 +148,39 @@ static void write_whole(struct openai_chat_call *c, struct oll_json_writer *w,
         oll_json_write_null(w);
     write_logprobs(w, &p->logprobs);
     oll_json_write_object_end(w);
-    oll_json_write_array_end(w);
-    openai_write_usage(w, done);
-    if (!done)
-        ollama_write_debug(call, w);
-    oll_json_write_object_end(w);
 }
 
-static void send_whole(struct ollama_call *call, const struct oll_event *done)
+/* Usage of all replies: the prompt counts once. */
+static void write_usage(struct openai_chat_call *c, struct oll_json_writer *w,
+                        const struct oll_event *done)
 {
+    struct oll_event all = done ? *done : (struct oll_event){0};
+    all.n_reply = c->n_reply;
+    openai_write_usage(w, done ? &all : NULL);
+}
+
+static void send_whole(struct ollama_call *call, const struct oll_event *event)
+{
+    struct openai_chat_call *c = of_call(call);
+    const struct oll_event *done = call->fields->debug ? NULL : event;
     struct oll_strbuf json;
     struct oll_json_writer w;
+    write_choice(c, &c->choices_writer, done);
+    c->n_reply += event->n_reply;
+    if (done && !ollama_call_is_last(call))
+        return;
     oll_strbuf_init(&json, REPLY_BYTES_MAX);
     oll_json_write_init(&w, &json);
-    write_whole(of_call(call), &w, call->fields->debug ? NULL : done);
+    oll_json_write_object_begin(&w);
+    write_head(c, &w, "chat.completion");
+    oll_json_write_raw(&w, c->choices.data, c->choices.len);
+    oll_json_write_array_end(&w);
+    write_usage(c, &w, done);
+    if (!done)
+        ollama_write_debug(call, &w);
+    oll_json_write_object_end(&w);
+    if (c->choices.status != OLL_OK)
+        json.status = c->choices.status;
     openai_send(call->req, &json);
     oll_strbuf_free(&json);
 }
@@ -183,7 +204,7 @@ static void write_delta(struct openai_chat_call *c, struct oll_strbuf *sb)
     chunk_begin(c, sb, &w);
     oll_json_write_object_begin(&w);
     oll_json_write_key(&w, "index");
-    oll_json_write_uint(&w, 0);
+    oll_json_write_uint(&w, c->chat.call.i_choice);
     oll_json_write_key(&w, "delta");
     oll_json_write_object_begin(&w);
     if (!c->begun) {
@@ -209,7 +230,7 @@ static void write_delta(struct openai_chat_call *c, struct oll_strbuf *sb)
     c->sent_call = c->sent_call || p->calls.len > 0;
 }
 
-/* The finish chunk, the usage and the end mark. */
+/* The finish chunk of a reply; behind the last one the usage and the end mark. */
 static void write_end(struct openai_chat_call *c, struct oll_strbuf *sb,
                       const struct oll_event *done)
 {
@@ -217,7 +238,7 @@ static void write_end(struct openai_chat_call *c, struct oll_strbuf *sb,
     chunk_begin(c, sb, &w);
     oll_json_write_object_begin(&w);
     oll_json_write_key(&w, "index");
-    oll_json_write_uint(&w, 0);
+    oll_json_write_uint(&w, c->chat.call.i_choice);
     oll_json_write_key(&w, "delta");
     oll_json_write_object_begin(&w);
     oll_json_write_object_end(&w);
@@ -227,10 +248,14 @@ static void write_end(struct openai_chat_call *c, struct oll_strbuf *sb,
     oll_json_write_array_end(&w);
     oll_json_write_object_end(&w);
     oll_strbuf_adds(sb, "\n\n");
+    c->n_reply += done->n_reply;
+    c->begun = c->sent_call = false;
+    if (!ollama_call_is_last(&c->chat.call))
+        return;
     if (c->include_usage) {
         chunk_begin(c, sb, &w);
         oll_json_write_array_end(&w);
-        openai_write_usage(&w, done);
+        write_usage(c, &w, done);
         oll_json_write_object_end(&w);
         oll_strbuf_adds(sb, "\n\n");
     }
@@ -352,6 +377,9 @@ static oll_status map(struct openai_chat_call *c, struct http_request *req,
         OLL_TRY(ollama_read_tools(req->arena, f->tools, tools, err));
     const struct oll_json *parallel = f->parallel_tool_calls;
     c->fields.one_call = parallel && parallel->type == OLL_JSON_BOOL && !parallel->is_true;
+    OLL_TRY(openai_read_count(f->n, "n", &c->fields.n_choices, err));
+    OLL_TRY(openai_read_bias(req->arena, f->logit_bias, &c->fields.logit_bias,
+                             &c->fields.n_logit_bias, err));
     c->fields.model = f->model;
     c->fields.stream = f->stream;
     c->fields.logprobs = f->logprobs;
@@ -387,7 +415,10 @@ void openai_chat(struct http_request *req)
         openai_error(req, 400, err.text, OPENAI_MAPPING);
         return;
     }
+    oll_strbuf_init(&c->choices, REPLY_BYTES_MAX);
+    oll_json_write_init(&c->choices_writer, &c->choices);
     if (ollama_chat_begin(&c->chat, req, &dialect, &c->fields, &messages, tools))
         ollama_chat_answer(&c->chat);
+    oll_strbuf_free(&c->choices);
     ollama_call_end(&c->chat.call);
 }

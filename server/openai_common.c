@@ -210,3 +210,52 @@ const struct oll_json *openai_format(const struct oll_json *response_format)
         return oll_json_get(oll_json_get(response_format, "json_schema"), "schema");
     return NULL;
 }
+
+/* ---- numbers of replies, biases ---- */
+
+enum { COUNT_MAX = 128, BIAS_ENTRIES_MAX = 4096, BIAS_MAX = 100 };
+
+oll_status openai_read_count(const struct oll_json *v, const char *name, uint32_t *out,
+                             struct oll_error *err)
+{
+    *out = 1;
+    if (!v || v->type == OLL_JSON_NULL)
+        return OLL_OK;
+    if (v->type != OLL_JSON_NUMBER || !v->is_int || v->i < 1 || v->i > COUNT_MAX)
+        return OLL_FAIL(err, OLL_ERR_ARG, "%s must be an integer from 1 to %d", name, COUNT_MAX);
+    *out = (uint32_t)v->i;
+    return OLL_OK;
+}
+
+static oll_status read_bias(const struct oll_json *m, struct oll_token_bias *out,
+                            struct oll_error *err)
+{
+    char *end;
+    const long long token = strtoll(m->key, &end, 10);
+    if (end == m->key || *end || token < 0 || token > INT32_MAX)
+        return OLL_FAIL(err, OLL_ERR_ARG, "logit_bias: \"%.40s\" is no token id", m->key);
+    if (m->type != OLL_JSON_NUMBER || !(fabs(m->real) <= BIAS_MAX))
+        return OLL_FAIL(err, OLL_ERR_ARG, "logit_bias of token %lld must be from -%d to %d", token,
+                        BIAS_MAX, BIAS_MAX);
+    *out = (struct oll_token_bias){(int32_t)token, (float)m->real};
+    return OLL_OK;
+}
+
+oll_status openai_read_bias(struct oll_arena *arena, const struct oll_json *v,
+                            const struct oll_token_bias **out, uint32_t *n, struct oll_error *err)
+{
+    *out = NULL;
+    *n = 0;
+    if (!v || v->type == OLL_JSON_NULL)
+        return OLL_OK;
+    if (v->type != OLL_JSON_OBJECT || v->n > BIAS_ENTRIES_MAX)
+        return OLL_FAIL(err, OLL_ERR_ARG, "logit_bias must be an object of at most %d token ids",
+                        BIAS_ENTRIES_MAX);
+    struct oll_token_bias *list = oll_arena_alloc(arena, v->n + 1, sizeof *list);
+    if (!list)
+        return OLL_FAIL(err, arena->status, "the request needs more memory than allowed");
+    for (const struct oll_json *m = v->first; m; m = m->next)
+        OLL_TRY(read_bias(m, &list[(*n)++], err));
+    *out = list;
+    return OLL_OK;
+}

@@ -50,6 +50,14 @@ oll_status openai_read_effort(const struct oll_json *effort, const struct oll_js
 /* The native `format` for a `response_format`. */
 const struct oll_json *openai_format(const struct oll_json *response_format);
 
+/* `n`: replies to a request, 1 when it is absent. */
+oll_status openai_read_count(const struct oll_json *v, const char *name, uint32_t *out,
+                             struct oll_error *err) OLL_MUST_USE;
+/* `logit_bias`: an object of token ids and values from -100 to 100. */
+oll_status openai_read_bias(struct oll_arena *arena, const struct oll_json *v,
+                            const struct oll_token_bias **out, uint32_t *n,
+                            struct oll_error *err) OLL_MUST_USE;
+
 /* Messages of a chat: content as text or parts, tool calls with their arguments as text. */
 oll_status openai_read_messages(struct oll_arena *arena, const struct oll_json *messages,
                                 struct ollama_messages *out, struct oll_error *err) OLL_MUST_USE;

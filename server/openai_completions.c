@@ -13,9 +13,9 @@ enum { REPLY_BYTES_MAX = 256 * 1024 * 1024 };
 struct completion_fields {
     const char *model, *prompt, *suffix;
     const struct oll_json *stream_options, *stop, *max_tokens, *temperature, *top_p, *seed;
-    const struct oll_json *frequency_penalty, *presence_penalty;
+    const struct oll_json *frequency_penalty, *presence_penalty, *n, *best_of, *logit_bias;
     int64_t logprobs;
-    bool stream, debug;
+    bool stream, debug, echo;
 };
 
 #define AT(member) offsetof(struct completion_fields, member)
@@ -33,12 +33,28 @@ static const struct decode_field members[] = {
     {"frequency_penalty", DECODE_ANY, AT(frequency_penalty), NULL},
     {"presence_penalty", DECODE_ANY, AT(presence_penalty), NULL},
     {"logprobs", DECODE_INT, AT(logprobs), NULL},
+    {"n", DECODE_ANY, AT(n), NULL},
+    {"best_of", DECODE_ANY, AT(best_of), NULL},
+    {"logit_bias", DECODE_ANY, AT(logit_bias), NULL},
+    {"echo", DECODE_BOOL, AT(echo), NULL},
     {"_debug_render_only", DECODE_BOOL, AT(debug), NULL},
     {NULL, DECODE_ANY, 0, NULL}};
 
+/* A reply that waits for the others. */
+struct candidate {
+    const char *text;
+    size_t n;
+    const char *reason;
+    double score; /* mean log probability of its tokens */
+};
+
 struct completion_call {
     struct ollama_generate_call generate; /* first */
-    bool include_usage;
+    bool include_usage, echo;
+    bool begun;        /* of the stream: a chunk of this reply */
+    uint32_t n_wanted; /* choices of the reply, the best of the candidates */
+    uint32_t n_reply;  /* tokens of all candidates */
+    struct candidate *candidates;
     int64_t created;
     char id[32];
 };
@@ -69,24 +85,30 @@ static void write_model(const struct completion_call *c, struct oll_json_writer 
     oll_json_write_str(w, "fp_ollama");
 }
 
-/* "choices" of one; `reason` NULL: not finished. */
-static void write_choice(struct oll_json_writer *w, const struct oll_strbuf *text,
+/* An element of "choices"; `reason` NULL: not finished. */
+static void write_choice(struct oll_json_writer *w, uint32_t index, const char *text, size_t n,
                          const char *reason)
 {
-    oll_json_write_key(w, "choices");
-    oll_json_write_array_begin(w);
     oll_json_write_object_begin(w);
     oll_json_write_key(w, "text");
-    oll_json_write_strn(w, text ? text->data : "", text ? text->len : 0);
+    oll_json_write_strn(w, text, n);
     oll_json_write_key(w, "index");
-    oll_json_write_uint(w, 0);
+    oll_json_write_uint(w, index);
     oll_json_write_key(w, "finish_reason");
     if (reason)
         oll_json_write_str(w, reason);
     else
         oll_json_write_null(w);
     oll_json_write_object_end(w);
-    oll_json_write_array_end(w);
+}
+
+/* Usage of all candidates: the prompt counts once. */
+static void write_usage(const struct completion_call *c, struct oll_json_writer *w,
+                        const struct oll_event *done)
+{
+    struct oll_event all = done ? *done : (struct oll_event){0};
+    all.n_reply = c->n_reply;
+    openai_write_usage(w, done ? &all : NULL);
 }
 
 static const char *reason_of(const struct oll_event *done)
@@ -94,8 +116,8 @@ static const char *reason_of(const struct oll_event *done)
     return done->done_reason == OLL_DONE_LENGTH ? "length" : "stop";
 }
 
-static void send_one(struct completion_call *c, const struct oll_strbuf *text, const char *reason,
-                     const struct oll_event *done)
+static void send_choices(struct completion_call *c, const struct candidate *list, uint32_t n,
+                         const struct oll_event *done)
 {
     struct oll_strbuf json;
     struct oll_json_writer w;
@@ -103,34 +125,85 @@ static void send_one(struct completion_call *c, const struct oll_strbuf *text, c
     oll_json_write_init(&w, &json);
     write_head(c, &w);
     write_model(c, &w);
-    write_choice(&w, text, reason);
-    openai_write_usage(&w, done);
+    oll_json_write_key(&w, "choices");
+    oll_json_write_array_begin(&w);
+    for (uint32_t i = 0; i < n; i++)
+        write_choice(&w, i, list[i].text, list[i].n, list[i].reason);
+    oll_json_write_array_end(&w);
+    write_usage(c, &w, done);
     oll_json_write_object_end(&w);
     openai_send(c->generate.call.req, &json);
     oll_strbuf_free(&json);
 }
 
+/* The text of the reply at hand, behind the prompt where that is wanted. */
+static bool keep_candidate(struct completion_call *c, const struct oll_event *done)
+{
+    struct ollama_call *call = &c->generate.call;
+    struct candidate *own = &c->candidates[call->i_choice];
+    const char *prompt = c->echo ? c->generate.fields.prompt : "";
+    const size_t n_prompt = strlen(prompt), n = n_prompt + call->parts.text.len;
+    char *text = oll_arena_alloc(call->req->arena, n + 1, 1);
+    if (!text)
+        return false;
+    memcpy(text, prompt, n_prompt);
+    memcpy(text + n_prompt, call->parts.text.data, call->parts.text.len);
+    *own = (struct candidate){.text = text,
+                              .n = n,
+                              .reason = reason_of(done),
+                              .score = call->score / (done->n_reply ? done->n_reply : 1)};
+    return true;
+}
+
+/* Best first; those that are equal in their order. */
+static void sort_candidates(struct candidate *list, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++) {
+        const struct candidate one = list[i];
+        uint32_t k = i;
+        for (; k > 0 && list[k - 1].score < one.score; k--)
+            list[k] = list[k - 1];
+        list[k] = one;
+    }
+}
+
 static void send_whole(struct ollama_call *call, const struct oll_event *done)
 {
-    if (call->fields->debug)
-        send_one(of_call(call), NULL, NULL, NULL);
-    else
-        send_one(of_call(call), &call->parts.text, reason_of(done), done);
+    struct completion_call *c = of_call(call);
+    static const struct candidate none = {.text = ""};
+    if (call->fields->debug) {
+        send_choices(c, &none, 1, NULL);
+        return;
+    }
+    c->n_reply += done->n_reply;
+    if (!keep_candidate(c, done)) {
+        openai_fail(call, 500, "the reply is larger than the server allows", false);
+        return;
+    }
+    if (!ollama_call_is_last(call))
+        return;
+    if (call->fields->n_choices > c->n_wanted)
+        sort_candidates(c->candidates, call->fields->n_choices);
+    send_choices(c, c->candidates, c->n_wanted, done);
 }
 
 static void send_loaded(struct ollama_call *call, const char *reason)
 {
-    send_one(of_call(call), NULL, reason, NULL);
+    const struct candidate none = {.text = "", .reason = reason};
+    send_choices(of_call(call), &none, 1, NULL);
 }
 
-static void write_chunk(struct completion_call *c, struct oll_strbuf *sb,
-                        const struct oll_event *done)
+static void write_text(struct completion_call *c, struct oll_strbuf *sb, const char *text, size_t n,
+                       const char *reason)
 {
     struct oll_json_writer w;
     oll_strbuf_adds(sb, "data: ");
     oll_json_write_init(&w, sb);
     write_head(c, &w);
-    write_choice(&w, &c->generate.call.parts.text, done ? reason_of(done) : NULL);
+    oll_json_write_key(&w, "choices");
+    oll_json_write_array_begin(&w);
+    write_choice(&w, c->generate.call.i_choice, text, n, reason);
+    oll_json_write_array_end(&w);
     write_model(c, &w);
     if (c->include_usage)
         openai_write_usage(&w, NULL);
@@ -138,10 +211,25 @@ static void write_chunk(struct completion_call *c, struct oll_strbuf *sb,
     oll_strbuf_adds(sb, "\n\n");
 }
 
+static void write_chunk(struct completion_call *c, struct oll_strbuf *sb,
+                        const struct oll_event *done)
+{
+    const struct oll_strbuf *text = &c->generate.call.parts.text;
+    const char *prompt = c->generate.fields.prompt;
+    if (c->echo && !c->begun)
+        write_text(c, sb, prompt, strlen(prompt), NULL);
+    c->begun = true;
+    write_text(c, sb, text->data, text->len, done ? reason_of(done) : NULL);
+}
+
 static void write_end(struct completion_call *c, struct oll_strbuf *sb,
                       const struct oll_event *done)
 {
     struct oll_json_writer w;
+    c->n_reply += done->n_reply;
+    c->begun = false;
+    if (!ollama_call_is_last(&c->generate.call))
+        return;
     if (c->include_usage) {
         oll_strbuf_adds(sb, "data: ");
         oll_json_write_init(&w, sb);
@@ -150,7 +238,7 @@ static void write_end(struct completion_call *c, struct oll_strbuf *sb,
         oll_json_write_array_begin(&w);
         oll_json_write_array_end(&w);
         write_model(c, &w);
-        openai_write_usage(&w, done);
+        write_usage(c, &w, done);
         oll_json_write_object_end(&w);
         oll_strbuf_adds(sb, "\n\n");
     }
@@ -230,6 +318,28 @@ static oll_status read_options(struct http_request *req, const struct completion
     return status != OLL_OK ? status : ended;
 }
 
+/* `n` replies are shown, the best of `best_of` that are made. */
+static oll_status read_choices(struct completion_call *c, struct http_request *req,
+                               const struct completion_fields *f, struct oll_error *err)
+{
+    struct ollama_fields *common = &c->generate.fields.common;
+    OLL_TRY(openai_read_count(f->n, "n", &c->n_wanted, err));
+    OLL_TRY(openai_read_count(f->best_of, "best_of", &common->n_choices, err));
+    if (!f->best_of || f->best_of->type == OLL_JSON_NULL)
+        common->n_choices = c->n_wanted;
+    if (common->n_choices < c->n_wanted)
+        return OLL_FAIL(err, OLL_ERR_ARG, "best_of must be at least n");
+    if (common->n_choices > c->n_wanted && f->stream)
+        return OLL_FAIL(err, OLL_ERR_ARG,
+                        "best_of cannot be streamed: the best reply is known at the end");
+    common->wants_score = common->n_choices > c->n_wanted;
+    c->echo = f->echo;
+    c->candidates = oll_arena_alloc(req->arena, common->n_choices, sizeof *c->candidates);
+    return c->candidates
+               ? OLL_OK
+               : OLL_FAIL(err, req->arena->status, "the request needs more memory than allowed");
+}
+
 static oll_status map(struct completion_call *c, struct http_request *req,
                       const struct completion_fields *f, struct oll_error *err)
 {
@@ -237,6 +347,9 @@ static oll_status map(struct completion_call *c, struct http_request *req,
     const struct oll_json *usage = oll_json_get(f->stream_options, "include_usage");
     *to = (struct ollama_generate_fields)OLLAMA_GENERATE_FIELDS_DEFAULT;
     OLL_TRY(read_options(req, f, &to->common.options, err));
+    OLL_TRY(read_choices(c, req, f, err));
+    OLL_TRY(openai_read_bias(req->arena, f->logit_bias, &to->common.logit_bias,
+                             &to->common.n_logit_bias, err));
     to->common.model = f->model;
     to->common.stream = f->stream;
     to->common.debug = f->debug;
