@@ -495,3 +495,13 @@ oll_status oll_engine_tokenize(const struct oll_engine *e, const char *text, siz
     *n_tokens = list.n;
     return OLL_OK;
 }
+
+oll_status oll_engine_detokenize(const struct oll_engine *e, const int32_t *ids, size_t n,
+                                 struct oll_strbuf *out, struct oll_error *err)
+{
+    oll_status status = oll_tokenizer_decode(e->env.tok, ids, n, true, out);
+    if (status == OLL_ERR_ARG)
+        return OLL_FAIL(err, status, "tokens holds an id that is not in the vocabulary of %zu",
+                        (size_t)oll_tokenizer_n_tokens(e->env.tok));
+    return status == OLL_OK ? OLL_OK : OLL_FAIL(err, status, "the text is too long");
+}

@@ -17,6 +17,7 @@
 
 #include "engine/base/dtype.h"
 #include "engine/base/status.h"
+#include "engine/base/strbuf.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -236,5 +237,8 @@ void oll_event_free(struct oll_event *event);
 oll_status oll_engine_tokenize(const struct oll_engine *engine, const char *text, size_t n,
                                bool add_special, bool parse_special, int32_t **tokens,
                                size_t *n_tokens, struct oll_error *err) OLL_MUST_USE;
+/* Appends the text of ids[0..n), special tokens as their text. OLL_ERR_ARG: an id is none. */
+oll_status oll_engine_detokenize(const struct oll_engine *engine, const int32_t *ids, size_t n,
+                                 struct oll_strbuf *out, struct oll_error *err) OLL_MUST_USE;
 
 #endif

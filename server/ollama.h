@@ -24,5 +24,7 @@ void ollama_generate(struct http_request *req);
 void ollama_chat(struct http_request *req);
 void ollama_embed(struct http_request *req);
 void ollama_embeddings(struct http_request *req);
+void ollama_tokenize(struct http_request *req);
+void ollama_detokenize(struct http_request *req);
 
 #endif

@@ -25,6 +25,13 @@ struct route {
     bool quick;
 };
 
+/* For those who watch over servers: that this one takes requests. */
+static void reply_health(struct http_request *req)
+{
+    static const char text[] = "{\"status\":\"ok\"}";
+    http_reply_send(req, 200, "application/json; charset=utf-8", text, sizeof text - 1);
+}
+
 static const struct route routes[] = {
     {HEAD | GET, "/", ollama_root, true},
     {HEAD | GET, "/api/version", ollama_version, true},
@@ -42,6 +49,9 @@ static const struct route routes[] = {
     {POST, "/api/chat", ollama_chat, false},
     {POST, "/api/embed", ollama_embed, false},
     {POST, "/api/embeddings", ollama_embeddings, false},
+    {POST, "/api/tokenize", ollama_tokenize, false},
+    {POST, "/api/detokenize", ollama_detokenize, false},
+    {HEAD | GET, "/health", reply_health, true},
     {POST, "/v1/chat/completions", openai_chat, false},
     {POST, "/v1/completions", openai_completions, false},
     {POST, "/v1/embeddings", openai_embeddings, false},

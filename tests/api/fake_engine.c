@@ -431,3 +431,13 @@ oll_status oll_engine_tokenize(const struct oll_engine *e, const char *text, siz
     (void)n_tokens;
     return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "no tokenizer here");
 }
+
+oll_status oll_engine_detokenize(const struct oll_engine *e, const int32_t *ids, size_t n,
+                                 struct oll_strbuf *out, struct oll_error *err)
+{
+    (void)e;
+    (void)ids;
+    (void)n;
+    (void)out;
+    return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "no tokenizer here");
+}

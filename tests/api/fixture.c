@@ -12,12 +12,14 @@
 #include "tests/api/fake_engine.h"
 #include "tests/testing.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 static struct app app;
 static struct access *gate;
@@ -41,6 +43,9 @@ static void put(const struct fixture *f, const char *path, const char *text, siz
     path_in(f, full, sizeof full, path);
     FILE *file = fopen(full, "wb");
     OLL_ASSERT(file && fwrite(text, 1, n, file) == n && fclose(file) == 0);
+    /* All of one age: lists are in the order of names, whatever second the files were made in. */
+    const struct timespec when = {.tv_sec = 1780000000};
+    OLL_ASSERT(utimensat(AT_FDCWD, full, (struct timespec[]){when, when}, 0) == 0);
 }
 
 /* Stores bytes as a blob and appends its layer to a manifest. */

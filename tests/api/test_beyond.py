@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fields that OpenAI has and the reference ignores: n, best_of, echo, logit_bias. test_openai_fields.py OLL SHARED."""
+"""What the reference lacks: n, best_of, echo, logit_bias, /api/tokenize, /health. test_beyond.py OLL SHARED."""
 import json
 import os
 import subprocess
@@ -74,6 +74,23 @@ def check_bias(checks, server):
     checks.true(status == 200 and reply["choices"][0]["logprobs"]["content"][0]["logprob"] is not None, f"many: {token}")
 
 
+def check_tokens(checks, server):
+    status, reply = server.post("/api/tokenize", {"model": "m", "text": "hi there"})
+    checks.true(status == 200 and reply["model"] == "m" and len(reply["tokens"]) > 1, f"tokenize: {status} {reply}")
+    _, bare = server.post("/api/tokenize", {"model": "m", "text": "hi there", "add_special": False})
+    checks.true(reply["tokens"][-len(bare["tokens"]):] == bare["tokens"], f"without special tokens: {bare}")
+    status, text = server.post("/api/detokenize", {"model": "m", "tokens": bare["tokens"]})
+    checks.true(status == 200 and text["text"].strip() == "hi there", f"and back: {text}")
+    for path, body, fault in (("tokenize", {"model": "m"}, "text must be"), ("tokenize", {"text": "x"}, "model is required"),
+                              ("detokenize", {"model": "m", "tokens": "x"}, "tokens must be"),
+                              ("detokenize", {"model": "m", "tokens": [99999999]}, "not in the vocabulary"),
+                              ("detokenize", {"model": "m", "tokens": [-1]}, "not in the vocabulary")):
+        status, reply = server.post("/api/" + path, body)
+        checks.true(status == 400 and fault in reply["error"], f"{path} {body}: {status} {reply}")
+    checks.equal(server.post("/api/tokenize", {"model": "nope", "text": "x"})[0], 404, "no such model")
+    checks.equal(server.call("GET", "/health"), (200, b'{"status":"ok"}'), "health")
+
+
 def check_refused(checks, server):
     cases = [(chat, {"n": 0}, "n must be"), (chat, {"n": 129}, "n must be"), (chat, {"n": "2"}, "n must be"),
              (chat, {"logit_bias": [1]}, "logit_bias must be"), (chat, {"logit_bias": {"x": 1}}, "no token id"),
@@ -103,6 +120,7 @@ def main():
             check_n(checks, server)
             check_completions(checks, server)
             check_bias(checks, server)
+            check_tokens(checks, server)
             check_refused(checks, server)
     return checks.finish()
 
