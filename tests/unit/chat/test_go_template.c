@@ -319,7 +319,7 @@ TEST(hostile_templates_end)
         "{{ range 100000 }}{{ range 100000 }}0123456789abcdef{{ end }}{{ end }}",
         "{{ $a := \"x\" }}{{ range 60 }}{{ $a = print $a $a }}{{ end }}{{ $a }}",
         "{{ define \"x\" }}{{ template \"x\" . }}{{ end }}{{ template \"x\" . }}",
-        "{{ define \"x\" }}{{ range 9 }}{{ template \"x\" }}{{ end }}{{ end }}{{ template \"x\" }}",
+        "{{define \"x\"}}{{range 9}}{{template \"x\" 1}}{{end}}{{end}}{{template \"x\" 1}}",
         "{{ range 1000000 }}{{ printf \"%900000d\" 1 }}{{ end }}",
         "{{ $a := printf \"%900000d\" 1 }}{{ range 1000000 }}{{ if eq $a $a }}{{ end }}{{ end }}",
         "{{ $a := printf \"%900000d\" 1 }}{{ range 1000000 }}{{ $b := js $a }}{{ end }}",
