@@ -149,6 +149,12 @@ static oll_status run_stream(struct stream *st, const char *path, struct oll_str
     cli_answer_end(&st->answer);
     if (status == OLL_ERR_CANCELED)
         printf("\n\n");
+    if (status == OLL_OK && !st->done)
+        status =
+            OLL_FAIL(err, OLL_ERR_NETWORK, "the server ended the answer before it was complete");
+    if (status == OLL_OK &&
+        (st->answer.text.status != OLL_OK || st->answer.thinking.status != OLL_OK))
+        status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the answer");
     fflush(stdout);
     return status;
 }

@@ -290,7 +290,8 @@ void http_reply_end(struct http_conn *conn)
     pthread_mutex_unlock(&conn->lock);
     if (reply->chunked)
         oll_strbuf_adds(&reply->piece, "0\r\n\r\n");
-    if (reply->piece.len > 0)
+    /* A piece that could not be kept ends the connection: the peer must not wait for it. */
+    if (reply->piece.len > 0 || reply->piece.status != OLL_OK)
         (void)send_piece(reply);
 }
 
