@@ -5,12 +5,17 @@
 #include "server/ollama.h"
 #include "server/ollama_details.h"
 #include "server/ollama_reply.h"
+#include "server/page.h"
 
 enum { LIST_BYTES_MAX = 256 * 1024 * 1024 };
 
 void ollama_root(struct http_request *req)
 {
     static const char text[] = "Ollama is running";
+    if (page_wanted(req)) {
+        page_send(req);
+        return;
+    }
     http_reply_send(req, 200, "text/plain; charset=utf-8", text, sizeof text - 1);
 }
 
