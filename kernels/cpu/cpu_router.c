@@ -4,6 +4,7 @@
 
 #include "engine/base/mem.h"
 
+#include <float.h>
 #include <math.h>
 
 /* Scratch of one token. */
@@ -39,6 +40,9 @@ static void gate_all(const struct op_router *op, const float *logits, double *p)
     }
 }
 
+/* A score that can be told from a taken one. */
+static double open_score(double score) { return score == -INFINITY ? -DBL_MAX : score; }
+
 /* The first of the best entries that is not taken. With NaN scores the first free one. */
 static uint32_t take_best(double *score, uint32_t n)
 {
@@ -71,7 +75,7 @@ static void close_groups(const struct op_router *op, double *score, double *grou
 {
     uint32_t n = op->n_group, n_member = op->logits.cols / n;
     for (uint32_t g = 0; g < n; g++)
-        groups[g] = two_best(score + (size_t)g * n_member, n_member);
+        groups[g] = open_score(two_best(score + (size_t)g * n_member, n_member));
     for (uint32_t i = 0; i < op->n_group_used; i++)
         take_best(groups, n);
     for (uint32_t g = 0; g < n; g++)
@@ -113,7 +117,7 @@ void cpu_run_router(struct cpu_worker *w, const struct op_router *op)
         int32_t *ids = cpu_ints(&op->ids) + (size_t)t * op->n_used;
         gate_all(op, cpu_mat_row(&op->logits, t), p);
         for (uint32_t e = 0; e < n; e++)
-            score[e] = p[e] + (bias ? (double)bias[e] : 0);
+            score[e] = open_score(p[e] + (bias ? (double)bias[e] : 0));
         if (op->n_group > 1)
             close_groups(op, score, groups);
         for (uint32_t s = 0; s < op->n_used; s++)
