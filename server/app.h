@@ -5,12 +5,17 @@
 
 #include "engine/base/version.h"
 
+#include <stdbool.h>
+
 struct access;
+struct keys;
 struct models;
 struct schedule;
 
 struct app {
     const struct access *access;
+    const struct keys *keys; /* that clients must have; NULL: none is asked for */
+    bool is_read_only;       /* models are not changed for clients (R21) */
     struct models *models;
     struct schedule *schedule;
 };

@@ -64,8 +64,11 @@ static oll_status request(struct cli_client *client, const char *method, const c
                           const char *body, struct https_request *more,
                           struct https_transfer **transfer, struct oll_error *err)
 {
-    static const char *const headers[] = {"Content-Type: application/json", NULL};
-    char url[2048];
+    char url[2048], key[ENV_TEXT_MAX], authorization[ENV_TEXT_MAX + 32];
+    const bool has_key = env_text("OLL_API_KEY", key);
+    const char *const headers[] = {"Content-Type: application/json", has_key ? authorization : NULL,
+                                   NULL};
+    snprintf(authorization, sizeof authorization, "Authorization: Bearer %s", key);
     snprintf(url, sizeof url, "%s%s", client->url, path);
     more->method = method;
     more->url = url;

@@ -135,6 +135,8 @@ static const struct cli_variable variables[] = {
     {"OLLAMA_LLM_LIBRARY", "Accepted; kernels are chosen by what the processor offers"},
     {"OLLAMA_GPU_OVERHEAD", "Accepted; layers run on the processor"},
     {"OLLAMA_IGPU_ENABLE", "Accepted; layers run on the processor"},
+    {"OLL_API_KEYS_FILE", "File with one key per line, of which clients must send one"},
+    {"OLL_OPEN", "1: clients of other machines may change models without a key"},
     {"OLLAMA_LOAD_TIMEOUT", "Accepted; a load that goes on is never given up"},
     {0},
 };

@@ -4,6 +4,7 @@
 #include "server/access.h"
 #include "server/anthropic.h"
 #include "server/app.h"
+#include "server/keys.h"
 #include "server/ollama.h"
 #include "server/openai.h"
 #include "server/openai_responses.h"
@@ -23,6 +24,7 @@ struct route {
     const char *pattern; /* a segment ":name" stands for any one segment */
     http_handler handler;
     bool quick;
+    enum { ROUTE_USE, ROUTE_FREE, ROUTE_ADMIN } kind; /* ROUTE_FREE: without a key too */
 };
 
 /* For those who watch over servers: that this one takes requests. */
@@ -33,32 +35,32 @@ static void reply_health(struct http_request *req)
 }
 
 static const struct route routes[] = {
-    {HEAD | GET, "/", ollama_root, true},
-    {HEAD | GET, "/api/version", ollama_version, true},
-    {HEAD | GET, "/api/tags", ollama_tags, false},
-    {GET, "/api/ps", ollama_ps, false},
-    {POST, "/api/show", ollama_show, false},
-    {POST, "/api/create", ollama_create, false},
-    {POST, "/api/pull", ollama_pull, false},
-    {POST, "/api/push", ollama_push, false},
-    {POST, "/api/copy", ollama_copy, false},
-    {DELETE, "/api/delete", ollama_delete, false},
-    {HEAD, "/api/blobs/:digest", ollama_blob_head, false},
-    {POST, "/api/blobs/:digest", ollama_blob_post, false},
-    {POST, "/api/generate", ollama_generate, false},
-    {POST, "/api/chat", ollama_chat, false},
-    {POST, "/api/embed", ollama_embed, false},
-    {POST, "/api/embeddings", ollama_embeddings, false},
-    {POST, "/api/tokenize", ollama_tokenize, false},
-    {POST, "/api/detokenize", ollama_detokenize, false},
-    {HEAD | GET, "/health", reply_health, true},
-    {POST, "/v1/chat/completions", openai_chat, false},
-    {POST, "/v1/completions", openai_completions, false},
-    {POST, "/v1/embeddings", openai_embeddings, false},
-    {POST, "/v1/responses", openai_responses, false},
-    {POST, "/v1/messages", anthropic_messages, false},
-    {GET, "/v1/models", openai_models, false},
-    {GET, "/v1/models/:model", openai_model, false},
+    {HEAD | GET, "/", ollama_root, true, ROUTE_FREE},
+    {HEAD | GET, "/api/version", ollama_version, true, ROUTE_FREE},
+    {HEAD | GET, "/api/tags", ollama_tags, false, ROUTE_USE},
+    {GET, "/api/ps", ollama_ps, false, ROUTE_USE},
+    {POST, "/api/show", ollama_show, false, ROUTE_USE},
+    {POST, "/api/create", ollama_create, false, ROUTE_ADMIN},
+    {POST, "/api/pull", ollama_pull, false, ROUTE_ADMIN},
+    {POST, "/api/push", ollama_push, false, ROUTE_ADMIN},
+    {POST, "/api/copy", ollama_copy, false, ROUTE_ADMIN},
+    {DELETE, "/api/delete", ollama_delete, false, ROUTE_ADMIN},
+    {HEAD, "/api/blobs/:digest", ollama_blob_head, false, ROUTE_USE},
+    {POST, "/api/blobs/:digest", ollama_blob_post, false, ROUTE_ADMIN},
+    {POST, "/api/generate", ollama_generate, false, ROUTE_USE},
+    {POST, "/api/chat", ollama_chat, false, ROUTE_USE},
+    {POST, "/api/embed", ollama_embed, false, ROUTE_USE},
+    {POST, "/api/embeddings", ollama_embeddings, false, ROUTE_USE},
+    {POST, "/api/tokenize", ollama_tokenize, false, ROUTE_USE},
+    {POST, "/api/detokenize", ollama_detokenize, false, ROUTE_USE},
+    {HEAD | GET, "/health", reply_health, true, ROUTE_FREE},
+    {POST, "/v1/chat/completions", openai_chat, false, ROUTE_USE},
+    {POST, "/v1/completions", openai_completions, false, ROUTE_USE},
+    {POST, "/v1/embeddings", openai_embeddings, false, ROUTE_USE},
+    {POST, "/v1/responses", openai_responses, false, ROUTE_USE},
+    {POST, "/v1/messages", anthropic_messages, false, ROUTE_USE},
+    {GET, "/v1/models", openai_models, false, ROUTE_USE},
+    {GET, "/v1/models/:model", openai_model, false, ROUTE_USE},
 };
 enum { N_ROUTES = sizeof routes / sizeof routes[0] };
 
@@ -263,6 +265,49 @@ static bool plan_near(struct http_request *req, struct http_plan *plan, unsigned
     return false;
 }
 
+/* ---- keys ---- */
+
+/* An error in the form of the API that was called. */
+static void plan_error(struct http_request *req, struct http_plan *plan, int status,
+                       const char *text)
+{
+    const bool anthropic = strncmp(req->path, "/v1/messages", 12) == 0;
+    const bool native = strncmp(req->path, "/v1/", 4) != 0;
+    const char *type = status == 401 ? "authentication_error" : "permission_error";
+    const char *body =
+        native ? oll_arena_printf(req->arena, "{\"error\":\"%s\"}", text)
+        : anthropic
+            ? oll_arena_printf(
+                  req->arena, "{\"type\":\"error\",\"error\":{\"type\":\"%s\",\"message\":\"%s\"}}",
+                  type, text)
+            : oll_arena_printf(req->arena,
+                               "{\"error\":{\"message\":\"%s\",\"type\":\"%s\","
+                               "\"param\":null,\"code\":null}}",
+                               text, type);
+    if (status == 401)
+        http_reply_header(req, "WWW-Authenticate", "Bearer");
+    plan_fixed(req, plan, status, "application/json; charset=utf-8", body ? body : "");
+}
+
+/* True when the request is answered by what its sender lacks (R21). */
+static bool plan_keys(struct http_request *req, struct http_plan *plan, const struct route *route)
+{
+    const struct app *app = req->app;
+    if (app->keys && route->kind != ROUTE_FREE &&
+        !keys_allow(app->keys, http_request_header(req, "Authorization"),
+                    http_request_header(req, "X-Api-Key")))
+        plan_error(req, plan, 401,
+                   "this server asks for a key: send it as Authorization: Bearer KEY");
+    else if (app->is_read_only && route->kind == ROUTE_ADMIN)
+        plan_error(
+            req, plan, 403,
+            "models of this server cannot be changed from here: it can be reached from other "
+            "machines and has no keys (OLL_API_KEYS_FILE, or OLL_OPEN=1 to allow it)");
+    else
+        return false;
+    return true;
+}
+
 /* ---- all together ---- */
 
 void routes_plan(struct http_request *req, struct http_plan *plan)
@@ -275,6 +320,8 @@ void routes_plan(struct http_request *req, struct http_plan *plan)
         return;
     for (int i = 0; i < N_ROUTES; i++)
         if ((routes[i].methods & method) && path_fits(routes[i].pattern, req->path, &req->param)) {
+            if (plan_keys(req, plan, &routes[i]))
+                return;
             const bool is_blob = routes[i].handler == ollama_blob_post;
             const uint64_t limit = is_blob ? ollama_blob_plan(req) : BODY_JSON;
             *plan = (struct http_plan){routes[i].handler, limit, routes[i].quick};

@@ -7,6 +7,7 @@
 #include "server/duration.h"
 #include "server/env.h"
 #include "server/http.h"
+#include "server/keys.h"
 #include "server/models.h"
 #include "server/routes.h"
 #include "server/schedule.h"
@@ -17,6 +18,7 @@
 enum { SHORT_REQUESTS = 32 }; /* workers beyond those that may all be generating */
 
 struct service {
+    struct keys *keys;
     struct app app;
     struct access *access;
     struct http_server *http;
@@ -81,6 +83,35 @@ static oll_status listen_as_told(struct http_server *http, const char *socket,
     return http_server_listen(http, host.host, host.port, err);
 }
 
+static bool is_loopback(const struct env_host *host)
+{
+    return host->socket[0] || strncmp(host->host, "127.", 4) == 0 ||
+           strcmp(host->host, "::1") == 0 || strcasecmp(host->host, "localhost") == 0;
+}
+
+/* Who may do what where others can reach the server (R21). One on a socket of its own is private.
+ */
+static oll_status guard(struct service *s, const struct service_config *config,
+                        struct oll_error *err)
+{
+    struct env_host host;
+    char text[ENV_TEXT_MAX];
+    if (config->socket)
+        return OLL_OK;
+    if (env_text("OLL_API_KEYS_FILE", text)) {
+        OLL_TRY(keys_read(text, &s->keys, err));
+        s->app.keys = s->keys;
+    }
+    env_text("OLLAMA_HOST", text);
+    env_parse_host(text, &host);
+    s->app.is_read_only = !s->keys && !is_loopback(&host) && !env_bool("OLL_OPEN", false);
+    if (s->app.is_read_only)
+        oll_log_warn("serve", "other machines can reach this server and it has no keys: models are "
+                              "not pulled, pushed, created, copied or deleted for clients; set "
+                              "OLL_API_KEYS_FILE, or OLL_OPEN=1 to allow it");
+    return OLL_OK;
+}
+
 static oll_status set_up(struct service *s, const struct service_config *config,
                          struct oll_error *err)
 {
@@ -88,6 +119,7 @@ static oll_status set_up(struct service *s, const struct service_config *config,
     struct schedule_config settings = schedule_settings(config);
     OLL_TRY(access_new(env_text("OLLAMA_ORIGINS", text) ? text : NULL, &s->access, err));
     s->app.access = s->access;
+    OLL_TRY(guard(s, config, err));
     OLL_TRY(models_new(env_models(text) ? text : NULL, &s->app.models, err));
     if (env_text("OLLAMA_GO_TEMPLATE", text))
         models_prefer(s->app.models,
@@ -128,6 +160,7 @@ void service_free(struct service *s)
     schedule_free(s->app.schedule);
     models_free(s->app.models);
     access_free(s->access);
+    keys_free(s->keys);
     oll_free(s);
 }
 
