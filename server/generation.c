@@ -47,9 +47,9 @@ oll_status generation_submit(struct generation *g, const struct oll_request *ask
                              struct oll_error *err)
 {
     if (g->submitted)
-        oll_engine_release(schedule_engine(g->lease), g->id);
+        runner_release(schedule_engine(g->lease), g->id);
     g->submitted = false;
-    OLL_TRY(oll_engine_submit(schedule_engine(g->lease), ask, &g->id, err));
+    OLL_TRY(runner_submit(schedule_engine(g->lease), ask, &g->id, err));
     g->submitted = true;
     return OLL_OK;
 }
@@ -66,10 +66,10 @@ static oll_status fail_event(struct oll_event *event, struct oll_error *err)
 
 oll_status generation_next(struct generation *g, struct oll_event *event, struct oll_error *err)
 {
-    struct oll_engine *engine = schedule_engine(g->lease);
+    struct runner_engine *engine = schedule_engine(g->lease);
     while (!is_over(g->req)) {
         memset(event, 0, sizeof *event);
-        oll_status status = oll_engine_next(engine, g->id, POLL_MS, event);
+        oll_status status = runner_next(engine, g->id, POLL_MS, event);
         if (status == OLL_OK)
             return event->kind == OLL_EVENT_ERROR ? fail_event(event, err) : OLL_OK;
         if (status != OLL_ERR_TIMEOUT)
@@ -78,7 +78,7 @@ oll_status generation_next(struct generation *g, struct oll_event *event, struct
                             "limitations or an internal error, check ollama server logs for "
                             "details");
     }
-    oll_engine_cancel(engine, g->id);
+    runner_cancel(engine, g->id);
     return OLL_FAIL(err, OLL_ERR_CANCELED,
                     http_peer_gone(g->req) ? "request canceled" : "the server is shutting down");
 }
@@ -86,7 +86,7 @@ oll_status generation_next(struct generation *g, struct oll_event *event, struct
 void generation_end(struct generation *g)
 {
     if (g->submitted)
-        oll_engine_release(schedule_engine(g->lease), g->id);
+        runner_release(schedule_engine(g->lease), g->id);
     schedule_release(g->lease);
     *g = (struct generation){0};
 }

@@ -63,9 +63,8 @@ static void tokenize(struct tokens_call *c)
     struct oll_error err = {0};
     int32_t *ids = NULL;
     size_t n;
-    if (oll_engine_tokenize(schedule_engine(c->call.generation.lease), text->str, text->str_len,
-                            c->fields.add_special, c->fields.parse_special, &ids, &n,
-                            &err) != OLL_OK) {
+    if (runner_tokenize(schedule_engine(c->call.generation.lease), text->str, text->str_len,
+                        c->fields.add_special, c->fields.parse_special, &ids, &n, &err) != OLL_OK) {
         ollama_error(c->call.req, 500, err.text);
         return;
     }
@@ -90,7 +89,7 @@ static void detokenize(struct tokens_call *c)
     oll_strbuf_init(&text, REPLY_BYTES_MAX);
     oll_strbuf_init(&json, REPLY_BYTES_MAX);
     oll_status status =
-        oll_engine_detokenize(schedule_engine(c->call.generation.lease), ids, n, &text, &err);
+        runner_detokenize(schedule_engine(c->call.generation.lease), ids, n, &text, &err);
     if (status == OLL_OK) {
         oll_json_write_init(&w, &json);
         oll_json_write_object_begin(&w);

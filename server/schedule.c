@@ -16,7 +16,7 @@ static const uint64_t ns_per_ms = 1000 * 1000;
 /* A loaded model. */
 struct runner {
     struct runner *next;
-    struct oll_engine *engine;
+    struct runner_engine *engine;
     char *path, *adapter_path, *name; /* adapter_path NULL: none */
     uint32_t n_ctx;                   /* as asked, within what the model was trained for */
     int64_t num_batch, num_thread;    /* as asked */
@@ -59,7 +59,7 @@ static void free_runner(struct runner *runner)
 static void unload(struct runner *runner)
 {
     oll_log_info("schedule", "unloading %s", runner->name);
-    oll_engine_close(runner->engine);
+    runner_close(runner->engine);
     free_runner(runner);
 }
 
@@ -282,7 +282,7 @@ static oll_status open_engine(const struct schedule *s, struct runner *r, struct
         .kv_dtype = s->config.kv_dtype,
         .devices = s->config.devices,
     };
-    return oll_engine_open(&params, &r->engine, detail);
+    return runner_open(&params, &r->engine, detail);
 }
 
 /* Evicts one idle model; false when there is none. The lock is held. */
@@ -440,7 +440,7 @@ void schedule_release(struct lease *lease)
     oll_free(lease);
 }
 
-struct oll_engine *schedule_engine(const struct lease *lease) { return lease->runner->engine; }
+struct runner_engine *schedule_engine(const struct lease *lease) { return lease->runner->engine; }
 
 void schedule_expire(struct schedule *s, const char *path, const char *adapter_path)
 {
@@ -480,7 +480,7 @@ oll_status schedule_list(struct schedule *s, struct oll_arena *arena, struct sch
     pthread_mutex_lock(&s->lock);
     *out = oll_arena_alloc(arena, (size_t)s->n_runners + 1, sizeof **out);
     for (struct runner *r = *out ? s->runners : NULL; r; r = r->next) {
-        const struct oll_model_info *info = oll_engine_info(r->engine);
+        const struct oll_model_info *info = runner_info(r->engine);
         (*out)[(*n)++] = (struct schedule_entry){
             .name = oll_arena_strdup(arena, r->name),
             .size_bytes = info->weights_bytes + info->kv_bytes + info->activation_bytes,

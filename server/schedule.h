@@ -10,6 +10,7 @@
 
 #include "engine/base/arena.h"
 #include "engine/oll.h"
+#include "server/runner.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -56,7 +57,7 @@ oll_status schedule_acquire(struct schedule *schedule, const struct schedule_wan
                             struct lease **out, struct oll_error *err) OLL_MUST_USE;
 /* Gives a lease back; NULL is accepted. */
 void schedule_release(struct lease *lease);
-struct oll_engine *schedule_engine(const struct lease *lease);
+struct runner_engine *schedule_engine(const struct lease *lease);
 
 /* A loaded model, as lists show it. */
 struct schedule_entry {
