@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* Wakes the thread, or keeps it awake when it is just about to sleep (mutex held). */
-static void poke(struct oll_engine *e)
+void engine_poke(struct oll_engine *e)
 {
     e->poked = true;
     pthread_cond_signal(&e->work);
@@ -46,7 +46,7 @@ static void cancel_request(struct oll_engine *e, struct request *r)
     r->canceled = true;
     if (e->alone == r)
         atomic_store_explicit(&e->abort, true, memory_order_relaxed);
-    poke(e);
+    engine_poke(e);
 }
 
 /* ---- events (engine thread) ---- */
@@ -56,6 +56,7 @@ bool engine_push(struct oll_engine *e, struct request *r, struct oll_event *even
     pthread_mutex_lock(&e->mutex);
     bool queued = request_push_move(r, event);
     pthread_cond_signal(&r->ready);
+    pthread_cond_signal(&e->any);
     pthread_mutex_unlock(&e->mutex);
     return queued;
 }
@@ -67,6 +68,7 @@ void engine_finish(struct oll_engine *e, struct request *r, struct oll_event *la
     request_push_move(r, last);
     r->state = REQUEST_FINISHED;
     pthread_cond_signal(&r->ready);
+    pthread_cond_signal(&e->any);
     if (r->released)
         remove_request(e, r);
     pthread_mutex_unlock(&e->mutex);
@@ -308,6 +310,7 @@ oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_en
     e->next_id = 1;
     pthread_mutex_init(&e->mutex, NULL);
     pthread_cond_init(&e->work, NULL);
+    engine_any_init(e);
     struct oll_model_params model_params = {.devices = params->devices,
                                             .adapter_path = params->adapter_path,
                                             .n_threads = params->n_threads};
@@ -338,7 +341,7 @@ void oll_engine_close(struct oll_engine *e)
         pthread_mutex_lock(&e->mutex);
         e->closing = true;
         atomic_store_explicit(&e->abort, true, memory_order_relaxed);
-        poke(e);
+        engine_poke(e);
         pthread_mutex_unlock(&e->mutex);
         pthread_join(e->thread, NULL);
     }
@@ -357,6 +360,7 @@ void oll_engine_close(struct oll_engine *e)
     chat_model_close(&e->prompt_env.chat);
     oll_model_free(e->model);
     pthread_cond_destroy(&e->work);
+    pthread_cond_destroy(&e->any);
     pthread_mutex_destroy(&e->mutex);
     oll_free(e);
 }
@@ -414,7 +418,7 @@ oll_status oll_engine_submit(struct oll_engine *e, const struct oll_request *ask
     *e->requests_end = r;
     e->requests_end = &r->next;
     e->n_queued++;
-    poke(e);
+    engine_poke(e);
     pthread_mutex_unlock(&e->mutex);
     return OLL_OK;
 }
@@ -473,7 +477,7 @@ oll_status oll_engine_next(struct oll_engine *e, uint64_t id, int timeout_ms,
         bool was_full = r->n_events >= REQUEST_MAX_EVENTS;
         request_pop(r, event);
         if (was_full)
-            poke(e);
+            engine_poke(e);
     }
     pthread_mutex_unlock(&e->mutex);
     return status;

@@ -1,6 +1,7 @@
 /* What the files of the engine thread share: engine.c (public functions, the list of requests, the
  * thread), engine_step.c (batches of tokens), engine_embed.c (embeddings), engine_program.c
- * (formats and grammars), engine_call.c (forced tool calls). */
+ * (formats and grammars), engine_call.c (forced tool calls), engine_any.c
+ * (events of all requests for one reader). */
 #ifndef OLL_ENGINE_ENGINE_INTERNAL_H
 #define OLL_ENGINE_ENGINE_INTERNAL_H
 
@@ -44,6 +45,8 @@ struct oll_engine {
     pthread_mutex_t mutex;
     pthread_cond_t work; /* a request came, was cancelled, or can take events again */
     struct request *requests, **requests_end;
+    pthread_cond_t any; /* an event of some request came, or oll_engine_wake */
+    bool woken;
     uint32_t n_queued;
     uint64_t next_id;
     struct engine_program programs[ENGINE_PROGRAMS];
@@ -53,6 +56,10 @@ struct oll_engine {
     struct request *alone; /* the only request of the running step, NULL otherwise */
     atomic_bool abort;     /* read by the device; set under the mutex */
 };
+
+void engine_any_init(struct oll_engine *e);
+/* Lets the thread look for work (mutex held). */
+void engine_poke(struct oll_engine *e);
 
 /* Queues an event; wakes the reader. False when there was no memory: the event is lost. */
 bool engine_push(struct oll_engine *e, struct request *r, struct oll_event *event);

@@ -228,6 +228,15 @@ struct oll_event {
  */
 oll_status oll_engine_next(struct oll_engine *engine, uint64_t id, int timeout_ms,
                            struct oll_event *event) OLL_MUST_USE;
+/* For one thread that carries the events of all requests elsewhere, instead of oll_engine_next: the
+ * next event of any request that is not held, and whose it is. OLL_ERR_TIMEOUT when there was none,
+ * also after oll_engine_wake. */
+oll_status oll_engine_next_any(struct oll_engine *engine, int timeout_ms, uint64_t *id,
+                               struct oll_event *event) OLL_MUST_USE;
+/* Holds the events of one request back from oll_engine_next_any, or no longer. */
+void oll_engine_hold(struct oll_engine *engine, uint64_t id, bool hold);
+/* Ends the present wait of oll_engine_next_any, or the next one. */
+void oll_engine_wake(struct oll_engine *engine);
 /* Releases what an event holds. */
 void oll_event_free(struct oll_event *event);
 
