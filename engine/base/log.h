@@ -16,6 +16,11 @@ enum oll_log_level {
 
 void oll_log_set_level(enum oll_log_level level);
 enum oll_log_level oll_log_level(void);
+/* Names this process in each of its lines; "" (as at first): no name. Cut to fit. */
+void oll_log_set_tag(const char *tag);
+/* Writes a line that another process of ours has made, without its line end; control characters
+ * become '?'. Nothing at the level NONE. */
+void oll_log_forward(const char *line);
 /* `area` is the module ("gguf", "cpu"). Control characters of the text, which may come from a file
  * or a request, are written as '?'. Thread-safe: a line is written whole. */
 void oll_log(enum oll_log_level level, const char *area, const char *fmt, ...) OLL_PRINTF(3, 4);

@@ -57,6 +57,12 @@ bool oll_platform_clone_file(int to_fd, int from_fd);
  * reset where the system can forget (false where it cannot). */
 uint64_t oll_platform_peak_rss(void);
 bool oll_platform_peak_rss_reset(void);
+/* How often the kernel has ended a process of this cgroup for want of memory, or of the machine
+ * where no cgroup counts; 0 when unknown. */
+uint64_t oll_platform_oom_kills(void);
+/* Path under which this very program can be started again, also after its file was replaced; false
+ * when the system does not tell. */
+bool oll_platform_executable(char *out, size_t n);
 /* Mean number of tasks that wanted a processor over the last minute; 0 when unknown. */
 double oll_platform_load(void);
 /* Name of the processor as its maker gave it, "unknown" when the system does not tell. */

@@ -190,6 +190,38 @@ static uint64_t read_kib(const char *path, const char *key)
     return kib * 1024;
 }
 
+/* The number behind a word at the beginning of a line; false when there is none. */
+static bool read_count(const char *path, const char *word, uint64_t *out)
+{
+    char line[256];
+    const size_t n = strlen(word);
+    bool found = false;
+    FILE *f = fopen(path, "re");
+    while (f && !found && fgets(line, sizeof line, f)) {
+        found = strncmp(line, word, n) == 0 && line[n] == ' ';
+        if (found)
+            *out = strtoull(line + n, NULL, 10);
+    }
+    if (f)
+        fclose(f);
+    return found;
+}
+
+uint64_t oll_platform_oom_kills(void)
+{
+    uint64_t n = 0;
+    if (!read_count("/sys/fs/cgroup/memory.events", "oom_kill", &n) &&
+        !read_count("/sys/fs/cgroup/memory/memory.oom_control", "oom_kill", &n))
+        read_count("/proc/vmstat", "oom_kill", &n);
+    return n;
+}
+
+bool oll_platform_executable(char *out, size_t n)
+{
+    return access("/proc/self/exe", X_OK) == 0 &&
+           snprintf(out, n, "%s", "/proc/self/exe") < (int)n;
+}
+
 static uint64_t meminfo_bytes(const char *key) { return read_kib("/proc/meminfo", key); }
 
 /* Limit of the cgroup in bytes, or 0. v1 states "no limit" as a number near 2^63. */

@@ -110,3 +110,12 @@ void oll_platform_random(void *out, size_t n)
         fclose(f);
     OLL_ASSERT(got == n);
 }
+
+uint64_t oll_platform_oom_kills(void) { return 0; }
+
+bool oll_platform_executable(char *out, size_t n)
+{
+    (void)out;
+    (void)n;
+    return false;
+}

@@ -1,0 +1,32 @@
+/* Rights that a child process gives up, so that a model file that took it over cannot do more than
+ * answer wrongly. One implementation per system (confine_linux.c; confine_posix.c does what POSIX
+ * can). */
+#ifndef OLL_BASE_CONFINE_H
+#define OLL_BASE_CONFINE_H
+
+#include "engine/base/status.h"
+
+#include <stdbool.h>
+
+/* For a child at its start: it ends with the thread that started it, is the first to go when memory
+ * is short, has no descriptors from `n_fds` on, and leaves no core unless `keep_core`. */
+void oll_confine_child(int n_fds, bool keep_core);
+
+/* What this system can take away. */
+enum oll_confine_means {
+    OLL_CONFINE_CALLS = 1, /* system calls (Linux: seccomp) */
+    OLL_CONFINE_PATHS = 2  /* files by folder (Linux: Landlock) */
+};
+unsigned oll_confine_means(void);
+
+/* Only the one thread of a young process: from now on files are opened below `read_folder` (for
+ * reading; it may be a file) and below `folder` alone, besides what the kernel tells of itself.
+ * OLL_ERR_UNSUPPORTED where the system cannot. */
+oll_status oll_confine_paths(const char *folder, const char *read_folder,
+                             struct oll_error *err) OLL_MUST_USE;
+/* All threads: no network, no other program, no other process; no opening or changing of files
+ * unless `may_open`. What is open stays usable, and threads may be started. For good.
+ * OLL_ERR_UNSUPPORTED where the system cannot. */
+oll_status oll_confine_calls(bool may_open, struct oll_error *err) OLL_MUST_USE;
+
+#endif
