@@ -137,7 +137,7 @@ static const struct cli_variable variables[] = {
     {"OLLAMA_IGPU_ENABLE", "Accepted; layers run on the processor"},
     {"OLL_API_KEYS_FILE", "File with one key per line, of which clients must send one"},
     {"OLL_OPEN", "1: clients of other machines may change models without a key"},
-    {"OLLAMA_LOAD_TIMEOUT", "Accepted; a load that goes on is never given up"},
+    {"OLLAMA_LOAD_TIMEOUT", "How long a load may stand still (default 5m; 0: for ever)"},
     {0},
 };
 

@@ -3,247 +3,89 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
+#include "engine/base/platform.h"
+#include "server/schedule_policy.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
-enum { POLL_MS = 50, MIN_CTX = 4, AUTO_CTX = 4096 };
+enum { POLL_MS = 50, MIN_CTX = 4, KEY_MAX_BYTES = 1 << 16 };
 
 static const uint64_t ns_per_ms = 1000 * 1000;
 
-/* A loaded model. */
-struct runner {
-    struct runner *next;
+/* What a policy_model stands for. Its thread alone touches `engine` while it is loaded or unloaded;
+ * all else is guarded by the schedule's lock, or fixed. */
+struct model {
+    struct schedule *schedule;
+    struct policy_model *policy;
     struct runner_engine *engine;
     char *path, *adapter_path, *name; /* adapter_path NULL: none */
-    uint32_t n_ctx;                   /* as asked, within what the model was trained for */
-    int64_t num_batch, num_thread;    /* as asked */
-    int n_leases;
-    bool doomed; /* to be unloaded when idle */
-    int64_t keep_alive_ns;
-    uint64_t expires_ns; /* while idle; UINT64_MAX: never */
+    struct policy_options options;
+    uint64_t size_bytes;
+    uint32_t n_ctx;
 };
 
 struct lease {
     struct schedule *schedule;
-    struct runner *runner;
+    struct policy_model *model;
 };
 
-/* A request that waits for a load; in the order of asking. Lives on its thread's stack. */
-struct waiter {
-    struct waiter *next;
+/* A request that waits, on its thread's stack. */
+struct request {
+    struct policy_waiter waiter;
+    const struct schedule_want *want;
+    uint64_t file_bytes;
+    bool is_answered;
+    oll_status status;
+    struct oll_error err;
+};
+
+/* Why a load failed, for all who waited for it. */
+struct failure {
+    const struct model *model;
+    oll_status status;
+    struct oll_error detail;
 };
 
 struct schedule {
     struct schedule_config config;
+    struct schedule_runners runners;
     pthread_mutex_t lock; /* all that follows */
-    pthread_cond_t changed;
-    struct runner *runners;
-    int n_runners;
-    struct waiter *first_waiter; /* whose turn to load it is */
-    int n_waiting;
+    pthread_cond_t answered;
+    pthread_cond_t timer; /* for the clock's thread */
+    pthread_cond_t idle;  /* a worker has ended */
+    struct policy *policy;
+    uint64_t armed_ns; /* when the clock's thread will look */
+    int n_workers;
     bool stop;
-    pthread_t reaper;
+    pthread_t clock;
 };
 
-static void free_runner(struct runner *runner)
+static void free_model(struct model *m)
 {
-    oll_free(runner->path);
-    oll_free(runner->adapter_path);
-    oll_free(runner->name);
-    oll_free(runner);
-}
-
-static void unload(struct runner *runner)
-{
-    oll_log_info("schedule", "unloading %s", runner->name);
-    runner_close(runner->engine);
-    free_runner(runner);
-}
-
-/* Waits for a change, at most `ms`. The lock is held. */
-static void wait_change(struct schedule *s, uint64_t ms)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    uint64_t ns = (uint64_t)until.tv_nsec + ms * ns_per_ms;
-    until.tv_sec += (time_t)(ns / 1000000000u);
-    until.tv_nsec = (long)(ns % 1000000000u);
-    pthread_cond_timedwait(&s->changed, &s->lock, &until);
-}
-
-/* Takes a runner out of the list. The lock is held. */
-static void take_out(struct schedule *s, struct runner *runner)
-{
-    struct runner **link = &s->runners;
-    while (*link != runner)
-        link = &(*link)->next;
-    *link = runner->next;
-    s->n_runners--;
-}
-
-/* Unloads a runner that nobody uses, without the lock meanwhile. The lock is held. */
-static void unload_idle(struct schedule *s, struct runner *runner)
-{
-    take_out(s, runner);
-    pthread_mutex_unlock(&s->lock);
-    unload(runner);
-    pthread_mutex_lock(&s->lock);
-    pthread_cond_broadcast(&s->changed);
-}
-
-/* ---- keep-alive ---- */
-
-static void start_clock(struct runner *runner)
-{
-    bool forever = runner->keep_alive_ns < 0 || runner->keep_alive_ns == SCHEDULE_FOREVER;
-    runner->expires_ns = forever ? UINT64_MAX : oll_clock_ns() + (uint64_t)runner->keep_alive_ns;
-}
-
-static bool is_due(const struct runner *runner, uint64_t now)
-{
-    return runner->n_leases == 0 && (runner->doomed || now >= runner->expires_ns);
-}
-
-/* Thread that unloads what is due. */
-static void *reaper_main(void *arg)
-{
-    struct schedule *s = arg;
-    pthread_mutex_lock(&s->lock);
-    while (!s->stop) {
-        uint64_t now = oll_clock_ns(), next = now + 3600000 * ns_per_ms;
-        struct runner *due = NULL;
-        for (struct runner *r = s->runners; r && !due; r = r->next) {
-            if (is_due(r, now))
-                due = r;
-            else if (r->n_leases == 0 && r->expires_ns < next)
-                next = r->expires_ns;
-        }
-        if (due)
-            unload_idle(s, due);
-        else
-            wait_change(s, (next - now) / ns_per_ms + 1);
-    }
-    pthread_mutex_unlock(&s->lock);
-    return NULL;
-}
-
-oll_status schedule_new(const struct schedule_config *config, struct schedule **out,
-                        struct oll_error *err)
-{
-    struct schedule *s = oll_calloc(1, sizeof *s);
-    pthread_condattr_t attr;
-    if (!s)
-        return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the scheduler");
-    s->config = *config;
-    s->config.max_loaded = config->max_loaded ? config->max_loaded : 3;
-    s->config.max_waiting = config->max_waiting ? config->max_waiting : 512;
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->changed, &attr);
-    pthread_condattr_destroy(&attr);
-    if (pthread_create(&s->reaper, NULL, reaper_main, s) != 0) {
-        pthread_mutex_destroy(&s->lock);
-        pthread_cond_destroy(&s->changed);
-        oll_free(s);
-        return OLL_FAIL(err, OLL_ERR_MEMORY, "cannot start the scheduler's thread");
-    }
-    *out = s;
-    return OLL_OK;
-}
-
-void schedule_free(struct schedule *s)
-{
-    if (!s)
+    if (!m)
         return;
-    pthread_mutex_lock(&s->lock);
-    s->stop = true;
-    pthread_cond_broadcast(&s->changed);
-    pthread_mutex_unlock(&s->lock);
-    pthread_join(s->reaper, NULL);
-    while (s->runners) {
-        struct runner *runner = s->runners;
-        OLL_ASSERT(runner->n_leases == 0);
-        take_out(s, runner);
-        unload(runner);
-    }
-    pthread_mutex_destroy(&s->lock);
-    pthread_cond_destroy(&s->changed);
-    oll_free(s);
+    oll_free(m->path);
+    oll_free(m->adapter_path);
+    oll_free(m->name);
+    oll_free(m);
 }
 
-/* ---- which model is it ---- */
-
-/* Window that a request wants: its own, else the configured one, else the usual; never more than
- * the model was trained for. */
-static uint32_t wanted_ctx(const struct schedule *s, const struct schedule_want *want)
+/* Waits at most until `ns` on the clock; the lock is held. */
+static void wait_until(struct schedule *s, pthread_cond_t *cond, uint64_t ns)
 {
-    int64_t n = want->num_ctx > 0 ? want->num_ctx : s->config.n_ctx ? s->config.n_ctx : AUTO_CTX;
-    if (want->n_ctx_train > 0 && (uint64_t)n > want->n_ctx_train)
-        n = (int64_t)want->n_ctx_train;
-    return n < MIN_CTX ? MIN_CTX : n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+    struct timespec until = {.tv_sec = (time_t)(ns / 1000000000u),
+                             .tv_nsec = (long)(ns % 1000000000u)};
+    if (ns == UINT64_MAX)
+        pthread_cond_wait(cond, &s->lock);
+    else
+        pthread_cond_timedwait(cond, &s->lock, &until);
 }
 
-/* Whether a loaded model serves a request as it is. Values that the request leaves open never force
- * a reload, except the window: there the usual one is meant. */
-static bool fits(const struct schedule *s, const struct runner *r, const struct schedule_want *want)
-{
-    return !r->doomed && wanted_ctx(s, want) == r->n_ctx &&
-           (want->num_batch <= 0 || want->num_batch == r->num_batch) &&
-           (want->num_thread <= 0 || want->num_thread == r->num_thread);
-}
-
-/* A model with an adapter is another one than the model without. */
-static struct runner *find(const struct schedule *s, const char *path, const char *adapter_path)
-{
-    for (struct runner *r = s->runners; r; r = r->next)
-        if (strcmp(r->path, path) == 0 && !r->adapter_path == !adapter_path &&
-            (!adapter_path || strcmp(r->adapter_path, adapter_path) == 0))
-            return r;
-    return NULL;
-}
-
-/* Who goes first: the shortest keep-alive, then by path; idle ones before busy ones. */
-static struct runner *choose_victim(const struct schedule *s)
-{
-    struct runner *best = NULL;
-    for (struct runner *r = s->runners; r; r = r->next) {
-        if (!best || (r->n_leases == 0) > (best->n_leases == 0)) {
-            best = r;
-            continue;
-        }
-        if ((r->n_leases == 0) < (best->n_leases == 0))
-            continue;
-        uint64_t a = (uint64_t)r->keep_alive_ns, b = (uint64_t)best->keep_alive_ns;
-        if (a < b || (a == b && strcmp(r->path, best->path) < 0))
-            best = r;
-    }
-    return best;
-}
-
-/* ---- loading ---- */
-
-static struct runner *new_runner(const struct schedule *s, const struct schedule_want *want)
-{
-    struct runner *r = oll_calloc(1, sizeof *r);
-    if (!r)
-        return NULL;
-    r->path = oll_strdup(want->path);
-    r->adapter_path = want->adapter_path ? oll_strdup(want->adapter_path) : NULL;
-    r->name = oll_strdup(want->name);
-    r->n_ctx = wanted_ctx(s, want);
-    r->num_batch = want->num_batch;
-    r->num_thread = want->num_thread;
-    r->keep_alive_ns = s->config.keep_alive_ns;
-    r->expires_ns = UINT64_MAX;
-    if (r->path && r->name && !r->adapter_path == !want->adapter_path)
-        return r;
-    free_runner(r);
-    return NULL;
-}
+/* ---- errors of a load ---- */
 
 /* Takes the path out of a message: remote callers are not told where files lie (R9). */
 static const char *without_path(const char *text, const char *path)
@@ -254,177 +96,418 @@ static const char *without_path(const char *text, const char *path)
     return text + n + strspn(text + n, ": ");
 }
 
-static oll_status fail_load(const struct runner *r, oll_status status,
-                            const struct oll_error *detail, struct oll_error *err)
+static oll_status say_failure(const struct failure *f, struct oll_error *err)
 {
-    const char *text = without_path(oll_error_text(detail), r->path);
-    if (r->adapter_path)
-        text = without_path(text, r->adapter_path);
-    if (status == OLL_ERR_MEMORY)
-        return OLL_FAIL(err, status, "model requires more system memory than is available (%s)",
+    const char *text = without_path(oll_error_text(&f->detail), f->model->path);
+    if (f->model->adapter_path)
+        text = without_path(text, f->model->adapter_path);
+    if (f->status == OLL_ERR_MEMORY)
+        return OLL_FAIL(err, f->status, "model requires more system memory than is available (%s)",
                         text);
-    return OLL_FAIL(err, status,
+    return OLL_FAIL(err, f->status,
                     "unable to load model: %s; this model may be incompatible with "
                     "this version of oll",
                     text);
 }
 
-static oll_status open_engine(const struct schedule *s, struct runner *r, struct oll_error *detail)
+static void answer(struct schedule *s, struct request *r, const struct policy_action *a)
 {
-    struct oll_engine_params params = {
-        .model_path = r->path,
-        .adapter_path = r->adapter_path,
-        .n_ctx = r->n_ctx,
-        .n_slots = s->config.n_slots,
-        .n_ubatch = r->num_batch > 0 && r->num_batch < 65536 ? (uint32_t)r->num_batch : 0,
-        .n_threads =
-            r->num_thread > 0 && r->num_thread < 4096 ? (int)r->num_thread : s->config.n_threads,
-        .kv_dtype = s->config.kv_dtype,
-        .devices = s->config.devices,
-    };
-    return runner_open(&params, &r->engine, detail);
+    r->is_answered = true;
+    r->status = a->kind == POLICY_GRANT ? OLL_OK : a->status;
+    if (a->kind == POLICY_FAIL && a->cause)
+        r->status = say_failure(a->cause, &r->err);
+    else if (a->kind == POLICY_FAIL && a->status == OLL_ERR_TIMEOUT)
+        r->status =
+            OLL_FAIL(&r->err, OLL_ERR_INTERNAL, "timed out waiting for %s to start", r->want->name);
+    else if (a->kind == POLICY_FAIL)
+        r->err = r->waiter.err;
+    pthread_cond_broadcast(&s->answered);
 }
 
-/* Evicts one idle model; false when there is none. The lock is held. */
-static bool evict_one(struct schedule *s)
+/* ---- loads and unloadings, each on a thread of its own ---- */
+
+static void pump(struct schedule *s);
+
+static void end_work(struct schedule *s)
 {
-    struct runner *victim = choose_victim(s);
-    if (!victim || victim->n_leases > 0)
+    s->n_workers--;
+    pthread_cond_broadcast(&s->idle);
+    pump(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static oll_status open_runner(struct model *m, struct oll_error *detail)
+{
+    const struct schedule_config *config = &m->schedule->config;
+    const struct policy_options *o = &m->options;
+    struct oll_engine_params params = {
+        .model_path = m->path,
+        .adapter_path = m->adapter_path,
+        .n_ctx = o->n_ctx,
+        .n_slots = config->n_slots,
+        .n_ubatch = o->num_batch > 0 && o->num_batch < 65536 ? (uint32_t)o->num_batch : 0,
+        .n_threads =
+            o->num_thread > 0 && o->num_thread < 4096 ? (int)o->num_thread : config->n_threads,
+        .kv_dtype = config->kv_dtype,
+        .devices = config->devices,
+    };
+    return m->schedule->runners.open(&params, &m->engine, detail);
+}
+
+/* Reports a load that has ended; the lock is held. After a failure the model is gone. */
+static void finish_load(struct model *m, oll_status status, const struct oll_error *detail)
+{
+    struct schedule *s = m->schedule;
+    if (status == OLL_OK) {
+        const struct oll_model_info *info = s->runners.info(m->engine);
+        m->size_bytes = info->weights_bytes + info->kv_bytes + info->activation_bytes;
+        m->n_ctx = info->n_ctx;
+        policy_loaded(s->policy, m->policy, OLL_OK, NULL, oll_clock_ns());
+        return;
+    }
+    struct failure f = {.model = m, .status = status, .detail = *detail};
+    policy_loaded(s->policy, m->policy, status, &f, oll_clock_ns());
+    pump(s);
+    free_model(m);
+}
+
+static void *load_main(void *arg)
+{
+    struct model *m = arg;
+    struct schedule *s = m->schedule;
+    struct oll_error detail = {0};
+    uint64_t begin = oll_clock_ns();
+    oll_status status = open_runner(m, &detail);
+    if (status == OLL_OK)
+        oll_log_info("schedule", "loaded %s in %llu ms", m->name,
+                     (unsigned long long)((oll_clock_ns() - begin) / ns_per_ms));
+    else
+        oll_log(OLL_LOG_ERROR, "schedule", "cannot load %s: %s", m->name, oll_error_text(&detail));
+    pthread_mutex_lock(&s->lock);
+    finish_load(m, status, &detail);
+    end_work(s);
+    return NULL;
+}
+
+static void *unload_main(void *arg)
+{
+    struct model *m = arg;
+    struct schedule *s = m->schedule;
+    oll_log_info("schedule", "unloading %s", m->name);
+    s->runners.close(m->engine);
+    pthread_mutex_lock(&s->lock);
+    policy_unloaded(s->policy, m->policy, oll_clock_ns());
+    free_model(m);
+    end_work(s);
+    return NULL;
+}
+
+/* False when the system has no thread to give. */
+static bool start_worker(struct schedule *s, void *(*run)(void *), struct model *m)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run, m) != 0)
         return false;
-    unload_idle(s, victim);
+    pthread_detach(thread);
+    s->n_workers++;
     return true;
 }
 
-/* Loads, and once more with the other idle models gone when memory is short. It is our turn, the
- * lock is held; it is not while the engine opens. */
-static oll_status load(struct schedule *s, const struct schedule_want *want, struct runner **out,
-                       struct oll_error *err)
+static struct model *new_model(struct schedule *s, const struct request *r,
+                               struct policy_model *policy)
 {
-    struct runner *r = new_runner(s, want);
+    const struct schedule_want *want = r->want;
+    struct model *m = oll_calloc(1, sizeof *m);
+    if (!m)
+        return NULL;
+    m->schedule = s;
+    m->policy = policy;
+    m->path = oll_strdup(want->path);
+    m->adapter_path = want->adapter_path ? oll_strdup(want->adapter_path) : NULL;
+    m->name = oll_strdup(want->name);
+    m->options = policy->options;
+    m->n_ctx = policy->options.n_ctx;
+    m->size_bytes = policy->footprint.bytes[0];
+    if (m->path && m->name && !m->adapter_path == !want->adapter_path)
+        return m;
+    free_model(m);
+    return NULL;
+}
+
+static void begin_load(struct schedule *s, const struct policy_action *a)
+{
+    static const struct model nobody = {.path = ""};
     struct oll_error detail = {0};
-    if (!r)
-        return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a model");
-    uint64_t begin = oll_clock_ns();
+    struct model *m = new_model(s, (const struct request *)a->waiter, a->model);
+    a->model->user = m;
+    if (m && start_worker(s, load_main, m))
+        return;
+    OLL_FAIL(&detail, OLL_ERR_INTERNAL, "out of memory or threads for a model");
+    if (m) {
+        finish_load(m, OLL_ERR_INTERNAL, &detail);
+        return;
+    }
+    struct failure f = {.model = &nobody, .status = OLL_ERR_INTERNAL, .detail = detail};
+    policy_loaded(s->policy, a->model, OLL_ERR_INTERNAL, &f, oll_clock_ns());
+    pump(s);
+}
+
+static void begin_unload(struct schedule *s, struct model *m)
+{
+    if (start_worker(s, unload_main, m))
+        return;
+    /* Without a thread of its own it keeps whoever is here waiting. */
+    s->n_workers++;
     pthread_mutex_unlock(&s->lock);
-    oll_status status = open_engine(s, r, &detail);
+    unload_main(m);
     pthread_mutex_lock(&s->lock);
-    while (status == OLL_ERR_MEMORY && evict_one(s)) {
-        detail = (struct oll_error){0};
-        pthread_mutex_unlock(&s->lock);
-        status = open_engine(s, r, &detail);
-        pthread_mutex_lock(&s->lock);
+}
+
+/* ---- the policy and the clock ---- */
+
+static void read_memory(struct schedule *s)
+{
+    uint64_t bytes = oll_platform_memory_free();
+    policy_memory(s->policy, &bytes);
+}
+
+/* Carries out what the policy decides, until it has nothing more to say. The lock is held. */
+static void pump(struct schedule *s)
+{
+    struct policy_action a;
+    if (policy_needs_memory(s->policy))
+        read_memory(s);
+    while ((a = policy_next(s->policy, oll_clock_ns())).kind != POLICY_NONE) {
+        switch (a.kind) {
+        case POLICY_NONE: break;
+        case POLICY_GRANT:
+        case POLICY_FAIL: answer(s, (struct request *)a.waiter, &a); break;
+        case POLICY_LOAD: begin_load(s, &a); break;
+        case POLICY_ABORT: break;
+        case POLICY_UNLOAD: begin_unload(s, a.model->user); break;
+        }
     }
-    if (status != OLL_OK) {
-        oll_log(OLL_LOG_ERROR, "schedule", "cannot load %s: %s", r->name, oll_error_text(&detail));
-        fail_load(r, status, &detail, err);
-        free_runner(r);
-        return status;
+    if (policy_wake_ns(s->policy, oll_clock_ns()) < s->armed_ns)
+        pthread_cond_signal(&s->timer);
+}
+
+static void *clock_main(void *arg)
+{
+    struct schedule *s = arg;
+    pthread_mutex_lock(&s->lock);
+    while (!s->stop) {
+        pump(s);
+        s->armed_ns = policy_wake_ns(s->policy, oll_clock_ns());
+        wait_until(s, &s->timer, s->armed_ns);
     }
-    oll_log_info("schedule", "loaded %s in %llu ms", r->name,
-                 (unsigned long long)((oll_clock_ns() - begin) / ns_per_ms));
-    r->next = s->runners;
-    s->runners = r;
-    s->n_runners++;
-    *out = r;
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+/* One that takes all there is: files larger than the machine are refused by the engine. */
+static enum policy_fit place(void *arg, struct policy_waiter *waiter,
+                             const struct policy_room *room, struct policy_footprint *out)
+{
+    (void)arg;
+    const struct request *r = (const struct request *)waiter;
+    out->bytes[0] = r->file_bytes;
+    out->devices = 1;
+    return r->file_bytes <= room->free_bytes[0] || room->may_split ? POLICY_FITS
+                                                                   : POLICY_NEEDS_ROOM;
+}
+
+static void init_sync(struct schedule *s)
+{
+    pthread_condattr_t attr;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->answered, &attr);
+    pthread_cond_init(&s->timer, &attr);
+    pthread_cond_init(&s->idle, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+static void destroy(struct schedule *s)
+{
+    policy_free(s->policy);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->answered);
+    pthread_cond_destroy(&s->timer);
+    pthread_cond_destroy(&s->idle);
+    oll_free(s);
+}
+
+oll_status schedule_new(const struct schedule_config *config, struct schedule **out,
+                        struct oll_error *err)
+{
+    static const struct schedule_runners children = {runner_open, runner_close, runner_info};
+    struct schedule *s = oll_calloc(1, sizeof *s);
+    if (!s)
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the scheduler");
+    s->config = *config;
+    s->runners = config->runners ? *config->runners : children;
+    uint64_t total = oll_platform_memory_total();
+    struct policy_config policy = {
+        .max_loaded = config->max_loaded,
+        .max_waiting = config->max_waiting,
+        .keep_alive_ns = config->keep_alive_ns,
+        .load_timeout_ns = config->load_timeout_ns,
+        .n_device = 1,
+        .devices = {{.total_bytes = total ? total : UINT64_MAX}},
+        .place = place,
+    };
+    init_sync(s);
+    s->policy = policy_new(&policy);
+    if (!s->policy || pthread_create(&s->clock, NULL, clock_main, s) != 0) {
+        destroy(s);
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "cannot start the scheduler's thread");
+    }
+    *out = s;
     return OLL_OK;
 }
 
-/* Makes room for a model: the same file loaded otherwise must go, and one more when the count is
- * full. True when a load may begin now; else it waited a while. */
-static bool make_room(struct schedule *s, const struct schedule_want *want)
+/* Nothing is loaded, loading or being unloaded. */
+static bool is_empty(const struct schedule *s)
 {
-    struct runner *same = find(s, want->path, want->adapter_path);
-    if (same && same->n_leases == 0) {
-        unload_idle(s, same);
+    if (s->n_workers > 0)
         return false;
-    }
-    if (same) {
-        same->doomed = true;
-        wait_change(s, POLL_MS);
-        return false;
-    }
-    if (s->n_runners < s->config.max_loaded)
-        return true;
-    if (!evict_one(s)) {
-        struct runner *victim = choose_victim(s);
-        if (victim)
-            victim->doomed = true;
-        wait_change(s, POLL_MS);
-    }
-    return false;
+    for (const struct policy_model *m = policy_models(s->policy); m; m = m->next)
+        if (m->user)
+            return false;
+    return true;
 }
 
-/* Waits for its turn, then for room, then loads; or takes what others have loaded meanwhile. The
- * lock is held. */
-static oll_status wait_and_load(struct schedule *s, const struct schedule_want *want,
-                                const struct waiter *self, struct runner **out,
-                                struct oll_error *err)
+void schedule_free(struct schedule *s)
 {
-    for (;;) {
-        if (want->gone && want->gone(want->gone_arg))
+    if (!s)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->stop = true;
+    pthread_cond_signal(&s->timer);
+    policy_expire_all(s->policy);
+    pump(s);
+    while (!is_empty(s)) {
+        for (const struct policy_model *m = policy_models(s->policy); m; m = m->next)
+            OLL_ASSERT(m->n_leases == 0);
+        pthread_cond_wait(&s->idle, &s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->clock, NULL);
+    destroy(s);
+}
+
+/* ---- requests ---- */
+
+/* Window that a request wants: its own, else the configured one, else the usual; never more than
+ * the model was trained for. */
+static uint32_t wanted_ctx(const struct schedule *s, const struct schedule_want *want)
+{
+    int64_t n = want->num_ctx > 0 ? want->num_ctx
+                : s->config.n_ctx ? s->config.n_ctx
+                                  : POLICY_AUTO_CTX;
+    if (want->n_ctx_train > 0 && (uint64_t)n > want->n_ctx_train)
+        n = (int64_t)want->n_ctx_train;
+    return n < MIN_CTX ? MIN_CTX : n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+}
+
+/* A model with an adapter is another one than the model without. */
+static char *key_of(const char *path, const char *adapter_path)
+{
+    struct oll_strbuf key;
+    oll_strbuf_init(&key, KEY_MAX_BYTES);
+    oll_strbuf_printf(&key, "%s\n%s", path, adapter_path ? adapter_path : "");
+    char *copy = key.status == OLL_OK ? oll_strdup(key.data) : NULL;
+    oll_strbuf_free(&key);
+    return copy;
+}
+
+static uint64_t file_bytes(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && st.st_size > 0 ? (uint64_t)st.st_size : 0;
+}
+
+static void fill_want(const struct schedule *s, const struct schedule_want *want, const char *key,
+                      struct policy_want *out)
+{
+    *out = (struct policy_want){
+        .key = key,
+        .options = {.n_ctx = wanted_ctx(s, want),
+                    .auto_ctx = want->num_ctx <= 0,
+                    .num_batch = want->num_batch,
+                    .num_thread = want->num_thread,
+                    .draft_num_predict = want->draft_num_predict,
+                    .num_gpu = want->num_gpu,
+                    .main_gpu = want->main_gpu,
+                    .use_mmap = want->use_mmap},
+        .set_keep_alive = want->set_keep_alive,
+        .keep_alive_ns = want->keep_alive_ns,
+    };
+}
+
+/* Waits for the answer, looking now and then whether it is still wanted. The lock is held. */
+static oll_status wait_for_answer(struct schedule *s, struct request *r, struct oll_error *err)
+{
+    const struct schedule_want *want = r->want;
+    while (!r->is_answered) {
+        pthread_mutex_unlock(&s->lock);
+        bool gone = want->gone && want->gone(want->gone_arg);
+        pthread_mutex_lock(&s->lock);
+        if (r->is_answered)
+            break;
+        if (gone) {
+            policy_cancel(s->policy, &r->waiter);
+            pump(s);
             return OLL_FAIL(err, OLL_ERR_CANCELED, "request canceled");
-        if (s->first_waiter != self) {
-            wait_change(s, POLL_MS);
-            continue;
         }
-        struct runner *r = find(s, want->path, want->adapter_path);
-        if (r && fits(s, r, want)) {
-            *out = r;
-            return OLL_OK;
-        }
-        if (make_room(s, want))
-            return load(s, want, out, err);
+        wait_until(s, &s->answered, oll_clock_ns() + POLL_MS * ns_per_ms);
     }
+    if (r->status != OLL_OK)
+        oll_error_set(err, r->status, "%s", oll_error_text(&r->err));
+    return r->status;
 }
 
-/* A loaded model that fits. The lock is held. */
-static oll_status get_runner(struct schedule *s, const struct schedule_want *want,
-                             struct runner **out, struct oll_error *err)
+/* A leased model in r->waiter.model. */
+static oll_status get_model(struct schedule *s, struct request *r, struct oll_error *err)
 {
-    struct runner *r = find(s, want->path, want->adapter_path);
-    if (r && fits(s, r, want)) {
-        *out = r;
-        return OLL_OK;
+    pthread_mutex_lock(&s->lock);
+    oll_status status = OLL_OK;
+    switch (policy_acquire(s->policy, &r->waiter, oll_clock_ns())) {
+    case POLICY_GRANTED: break;
+    case POLICY_REFUSED:
+        status = OLL_FAIL(err, OLL_ERR_BUSY,
+                          "server busy, please try again.  maximum pending requests exceeded");
+        break;
+    case POLICY_QUEUED:
+        pump(s);
+        status = wait_for_answer(s, r, err);
+        break;
     }
-    if (s->n_waiting >= s->config.max_waiting)
-        return OLL_FAIL(err, OLL_ERR_BUSY,
-                        "server busy, please try again.  maximum pending requests exceeded");
-    struct waiter self = {NULL}, **link = &s->first_waiter;
-    while (*link)
-        link = &(*link)->next;
-    *link = &self;
-    s->n_waiting++;
-    oll_status status = wait_and_load(s, want, &self, out, err);
-    for (link = &s->first_waiter; *link != &self;)
-        link = &(*link)->next;
-    *link = self.next;
-    s->n_waiting--;
-    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
     return status;
 }
 
 oll_status schedule_acquire(struct schedule *s, const struct schedule_want *want,
                             struct lease **out, struct oll_error *err)
 {
-    struct runner *r = NULL;
+    struct request r = {.want = want, .file_bytes = file_bytes(want->path)};
     struct lease *lease = oll_calloc(1, sizeof *lease);
-    if (!lease)
-        return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a request");
-    pthread_mutex_lock(&s->lock);
-    oll_status status = get_runner(s, want, &r, err);
-    if (status == OLL_OK) {
-        r->n_leases++;
-        if (want->set_keep_alive)
-            r->keep_alive_ns = want->keep_alive_ns;
-        *lease = (struct lease){.schedule = s, .runner = r};
+    char *key = key_of(want->path, want->adapter_path);
+    oll_status status;
+    if (!lease || !key) {
+        status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a request");
+        goto done;
     }
-    pthread_mutex_unlock(&s->lock);
-    if (status != OLL_OK) {
-        oll_free(lease);
-        return status;
-    }
+    fill_want(s, want, key, &r.waiter.want);
+    OLL_TRY_DONE(get_model(s, &r, err));
+    *lease = (struct lease){.schedule = s, .model = r.waiter.model};
     *out = lease;
-    return OLL_OK;
+done:
+    oll_free(key);
+    if (status != OLL_OK)
+        oll_free(lease);
+    return status;
 }
 
 void schedule_release(struct lease *lease)
@@ -433,25 +516,37 @@ void schedule_release(struct lease *lease)
         return;
     struct schedule *s = lease->schedule;
     pthread_mutex_lock(&s->lock);
-    if (--lease->runner->n_leases == 0)
-        start_clock(lease->runner);
-    pthread_cond_broadcast(&s->changed);
+    policy_release(s->policy, lease->model, oll_clock_ns());
+    pump(s);
     pthread_mutex_unlock(&s->lock);
     oll_free(lease);
 }
 
-struct runner_engine *schedule_engine(const struct lease *lease) { return lease->runner->engine; }
+struct runner_engine *schedule_engine(const struct lease *lease)
+{
+    return ((const struct model *)lease->model->user)->engine;
+}
+
+void schedule_lost(const struct lease *lease)
+{
+    pthread_mutex_lock(&lease->schedule->lock);
+    policy_lost(lease->schedule->policy, lease->model);
+    pthread_mutex_unlock(&lease->schedule->lock);
+}
 
 void schedule_expire(struct schedule *s, const char *path, const char *adapter_path)
 {
+    char *key = key_of(path, adapter_path);
+    if (!key)
+        return;
     pthread_mutex_lock(&s->lock);
-    struct runner *r = find(s, path, adapter_path);
-    if (r) {
-        r->doomed = true;
-        pthread_cond_broadcast(&s->changed);
-    }
+    policy_expire(s->policy, key);
+    pump(s);
     pthread_mutex_unlock(&s->lock);
+    oll_free(key);
 }
+
+/* ---- lists ---- */
 
 static int compare_life(const void *a, const void *b)
 {
@@ -460,33 +555,37 @@ static int compare_life(const void *a, const void *b)
                                                 : strcmp(x->name, y->name);
 }
 
-/* A busy model lives for its whole keep-alive time from now on. */
-static int64_t life_of(const struct runner *r, uint64_t now)
+/* A busy model, or one that is being loaded, lives for its whole keep-alive time from now on. */
+static int64_t life_of(const struct policy_model *m, uint64_t now)
 {
-    if (r->doomed)
+    if (m->doomed)
         return 0;
-    if (r->n_leases == 0)
-        return r->expires_ns == UINT64_MAX ? SCHEDULE_FOREVER
-               : r->expires_ns > now       ? (int64_t)(r->expires_ns - now)
+    if (m->state == POLICY_READY && m->n_leases == 0)
+        return m->expires_ns == UINT64_MAX ? SCHEDULE_FOREVER
+               : m->expires_ns > now       ? (int64_t)(m->expires_ns - now)
                                            : 0;
-    return r->keep_alive_ns < 0 ? SCHEDULE_FOREVER : r->keep_alive_ns;
+    return m->keep_alive_ns;
 }
 
 oll_status schedule_list(struct schedule *s, struct oll_arena *arena, struct schedule_entry **out,
                          size_t *n, struct oll_error *err)
 {
     const uint64_t now = oll_clock_ns();
+    size_t n_models = 0;
     *n = 0;
     pthread_mutex_lock(&s->lock);
-    *out = oll_arena_alloc(arena, (size_t)s->n_runners + 1, sizeof **out);
-    for (struct runner *r = *out ? s->runners : NULL; r; r = r->next) {
-        const struct oll_model_info *info = runner_info(r->engine);
-        (*out)[(*n)++] = (struct schedule_entry){
-            .name = oll_arena_strdup(arena, r->name),
-            .size_bytes = info->weights_bytes + info->kv_bytes + info->activation_bytes,
-            .n_ctx = info->n_ctx,
-            .expires_in_ns = life_of(r, now),
-        };
+    for (const struct policy_model *m = policy_models(s->policy); m; m = m->next)
+        n_models++;
+    *out = oll_arena_alloc(arena, n_models + 1, sizeof **out);
+    for (const struct policy_model *m = *out ? policy_models(s->policy) : NULL; m; m = m->next) {
+        const struct model *model = m->user;
+        if (model)
+            (*out)[(*n)++] = (struct schedule_entry){
+                .name = oll_arena_strdup(arena, model->name),
+                .size_bytes = model->size_bytes,
+                .n_ctx = model->n_ctx,
+                .expires_in_ns = life_of(m, now),
+            };
     }
     pthread_mutex_unlock(&s->lock);
     if (arena->status != OLL_OK)

@@ -1,10 +1,11 @@
 /* Loaded models: who has which, what is loaded next, what goes when there is no room or nobody
- * asks any more (rest-api 1.9, 3.2; cli-and-scheduler 8 to 12).
+ * asks any more (rest-api 1.9, 3.2; cli-and-scheduler 6 to 12).
  *
  * A handler takes a lease on a model that is loaded as it wants, which may mean to wait for a load,
- * or for others to finish with a model that must go first. Loads happen one at a time, in the order
- * of asking. A model without leases stays for its keep-alive time and is then unloaded. Any thread
- * may call. */
+ * or for others to finish with a model that must go first. A model without leases stays for its
+ * keep-alive time and is then unloaded. What happens when is decided in schedule_policy.c; here are
+ * the lock, the clock and the threads: one for the clock, and one for each load or unloading while
+ * it lasts. Any thread may call. */
 #ifndef OLL_SERVER_SCHEDULE_H
 #define OLL_SERVER_SCHEDULE_H
 
@@ -20,15 +21,25 @@ struct lease;
 
 #define SCHEDULE_FOREVER INT64_MAX /* keep-alive without end */
 
+/* How runners are started and ended; the functions of server/runner.h, or those of a test. */
+struct schedule_runners {
+    oll_status (*open)(const struct oll_engine_params *params, struct runner_engine **out,
+                       struct oll_error *err);
+    void (*close)(struct runner_engine *engine);
+    const struct oll_model_info *(*info)(const struct runner_engine *engine);
+};
+
 struct schedule_config {
-    int max_loaded;        /* models at once; 0: 3 */
-    int max_waiting;       /* requests that wait for a load; 0: 512 */
-    int64_t keep_alive_ns; /* of a model of which nobody says anything */
-    uint32_t n_ctx;        /* window of a model for which nobody names one; 0: 4096 */
-    uint32_t n_slots;      /* sequences of one model at once; 0: 1 */
-    int n_threads;         /* 0: the engine's choice */
+    int max_loaded;          /* models at once; 0: 3 */
+    int max_waiting;         /* requests that wait for a load; 0: 512 */
+    int64_t keep_alive_ns;   /* of a model of which nobody says anything */
+    int64_t load_timeout_ns; /* without progress; <= 0: none */
+    uint32_t n_ctx;          /* window of a model for which nobody names one; 0: 4096 */
+    uint32_t n_slots;        /* sequences of one model at once; 0: 1 */
+    int n_threads;           /* 0: the engine's choice */
     enum oll_dtype kv_dtype;
     const char *devices; /* of the layers; NULL: the engine's choice. Outlives the schedule */
+    const struct schedule_runners *runners; /* NULL: those of server/runner.h */
 };
 
 oll_status schedule_new(const struct schedule_config *config, struct schedule **out,
@@ -42,10 +53,12 @@ struct schedule_want {
     const char *adapter_path; /* NULL: none */
     const char *name;         /* for messages and lists */
     uint64_t n_ctx_train;     /* what the model was trained for; 0: unknown */
-    int64_t num_ctx;          /* 0: not said */
+    int64_t num_ctx;          /* 0: not said, as the next three */
     int64_t num_batch;
     int64_t num_thread;
-    bool set_keep_alive; /* the model takes `keep_alive_ns` from now on */
+    int64_t draft_num_predict;
+    int64_t num_gpu, main_gpu, use_mmap; /* negative: not said */
+    bool set_keep_alive;                 /* the model takes `keep_alive_ns` from now on */
     int64_t keep_alive_ns;
     /* Asked while waiting, by the calling thread: true ends the wait with OLL_ERR_CANCELED. */
     bool (*gone)(void *arg);
@@ -58,6 +71,8 @@ oll_status schedule_acquire(struct schedule *schedule, const struct schedule_wan
 /* Gives a lease back; NULL is accepted. */
 void schedule_release(struct lease *lease);
 struct runner_engine *schedule_engine(const struct lease *lease);
+/* The runner behind a lease is of no more use: who asks next gets a new one. */
+void schedule_lost(const struct lease *lease);
 
 /* A loaded model, as lists show it. */
 struct schedule_entry {

@@ -42,10 +42,12 @@ static struct schedule_config schedule_settings(const struct service_config *con
     uint64_t loaded = env_uint("OLLAMA_MAX_LOADED_MODELS", 0);
     uint64_t queue = env_uint("OLLAMA_MAX_QUEUE", 512);
     int64_t keep_alive = env_duration("OLLAMA_KEEP_ALIVE", (int64_t)300 * 1000000000);
+    int64_t load_timeout = env_duration("OLLAMA_LOAD_TIMEOUT", (int64_t)300 * 1000000000);
     return (struct schedule_config){
         .max_loaded = loaded < 1000 ? (int)loaded : 1000,
         .max_waiting = queue < 100000 ? (int)queue : 100000,
         .keep_alive_ns = keep_alive < 0 ? SCHEDULE_FOREVER : keep_alive,
+        .load_timeout_ns = load_timeout,
         .n_ctx = ctx < UINT32_MAX ? (uint32_t)ctx : UINT32_MAX,
         .n_slots = slots == 0    ? 1
                    : slots < 256 ? (uint32_t)slots

@@ -195,7 +195,7 @@ TEST(answers_others_while_a_model_loads)
 
 TEST(refuses_when_the_line_is_full)
 {
-    struct schedule_config config = {.max_waiting = 2, .keep_alive_ns = SCHEDULE_FOREVER};
+    struct schedule_config config = {.max_waiting = 1, .keep_alive_ns = SCHEDULE_FOREVER};
     fixture_start(&fixture, NULL, &config);
     int first = ask_on("/api/generate", "{\"model\":\"slow\"}");
     sleep_ms(50);
