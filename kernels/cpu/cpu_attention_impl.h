@@ -125,28 +125,32 @@ static void att_mask(const struct att_rows *b, const struct cpu_attention_row *v
         s[j] = -INFINITY;
 }
 
-/* Scores of one row become exp(score - max), 0 where they are -INFINITY. Lane j % 16 of the sum
- * takes position j, whatever the range. */
+/* Scores of one row become exp(score - max), 0 where they are -INFINITY. Partial sum j % 32 takes
+ * position j, whatever the range and the level. */
 static void att_softmax(const struct att_rows *b, float *s, struct cpu_attention_part *part)
 {
-    vf max[2], sum[2];
-    max[0] = max[1] = vf_set1(-INFINITY);
-    sum[0] = sum[1] = vf_set1(0);
-    for (uint32_t j = b->first; j < b->last; j += 2 * VW) {
-        max[0] = vf_max(vf_load(s + j), max[0]);
-        max[1] = vf_max(vf_load(s + j + VW), max[1]);
+    enum { LANES = 32, N = LANES / VW };
+    vf max[N], sum[N];
+    for (int i = 0; i < N; i++) {
+        max[i] = vf_set1(-INFINITY);
+        sum[i] = vf_set1(0);
     }
-    part->max = vf_max_of(vf_max(max[0], max[1]));
+    for (uint32_t j = b->first; j < b->last; j += LANES)
+        for (int i = 0; i < N; i++)
+            max[i] = vf_max(vf_load(s + j + i * VW), max[i]);
+    for (int i = 1; i < N; i++)
+        max[0] = vf_max(max[0], max[i]);
+    part->max = vf_max_of(max[0]);
     /* A row that sees nothing here: its weights are 0 whatever is subtracted. */
     const vf shift = vf_set1(part->max > -INFINITY ? part->max : 0);
-    for (uint32_t j = b->first; j < b->last; j += 2 * VW) {
-        for (uint32_t i = 0; i < 2; i++) {
+    for (uint32_t j = b->first; j < b->last; j += LANES) {
+        for (int i = 0; i < N; i++) {
             vf p = vf_exp_nonpositive(vf_sub(vf_load(s + j + i * VW), shift));
             sum[i] = vf_add(sum[i], p);
             vf_store(s + j + i * VW, p);
         }
     }
-    part->sum = vf_sum(vf_add(sum[0], sum[1]));
+    part->sum = vf_sum_all(sum, N);
 }
 
 static void att_nothing(const struct cpu_attention_tile *t, uint32_t row, uint32_t r)

@@ -1,6 +1,6 @@
 /* Element-wise rows and norms on the vectors of cpu_vec.h. Included once by each file that
  * instantiates a level. What limits them is memory, or for the activations the eleven operations of
- * the exponential; four accumulators hide the latency of the reductions. */
+ * the exponential; several accumulators hide the latency of the reductions. */
 #include "kernels/cpu/cpu_kernels.h"
 #include "kernels/cpu/cpu_vec.h"
 #include "kernels/half.h"
@@ -24,20 +24,23 @@
 
 /* ---- norms ---- */
 
+/* Partial sums of a reduction, whatever the level: element i goes into sum i % SUM_LANES. */
+enum { SUM_LANES = 64, N_SUM = SUM_LANES / VW };
+
 /* Sum over i of (x[i] - mean)^2. */
 static float sum_sq(const float *x, uint32_t n, float mean)
 {
-    vf acc[4], m = vf_set1(mean);
+    vf acc[N_SUM], m = vf_set1(mean);
     uint32_t i = 0;
-    for (int j = 0; j < 4; j++)
+    for (int j = 0; j < N_SUM; j++)
         acc[j] = vf_set1(0);
-    for (; i + 4 * VW <= n; i += 4 * VW) {
-        for (int j = 0; j < 4; j++) {
+    for (; i + SUM_LANES <= n; i += SUM_LANES) {
+        for (int j = 0; j < N_SUM; j++) {
             vf v = vf_sub(vf_load(x + i + j * VW), m);
             acc[j] = vf_fma(v, v, acc[j]);
         }
     }
-    float sum = vf_sum(vf_add(vf_add(acc[0], acc[1]), vf_add(acc[2], acc[3])));
+    float sum = vf_sum_all(acc, N_SUM);
     for (; i < n; i++)
         sum += (x[i] - mean) * (x[i] - mean);
     return sum;
@@ -45,14 +48,14 @@ static float sum_sq(const float *x, uint32_t n, float mean)
 
 static float sum_of(const float *x, uint32_t n)
 {
-    vf acc[4];
+    vf acc[N_SUM];
     uint32_t i = 0;
-    for (int j = 0; j < 4; j++)
+    for (int j = 0; j < N_SUM; j++)
         acc[j] = vf_set1(0);
-    for (; i + 4 * VW <= n; i += 4 * VW)
-        for (int j = 0; j < 4; j++)
+    for (; i + SUM_LANES <= n; i += SUM_LANES)
+        for (int j = 0; j < N_SUM; j++)
             acc[j] = vf_add(acc[j], vf_load(x + i + j * VW));
-    float sum = vf_sum(vf_add(vf_add(acc[0], acc[1]), vf_add(acc[2], acc[3])));
+    float sum = vf_sum_all(acc, N_SUM);
     for (; i < n; i++)
         sum += x[i];
     return sum;

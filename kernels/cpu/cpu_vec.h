@@ -22,6 +22,18 @@
 #include "kernels/cpu/cpu_vec_scalar.h"
 #endif
 
+/* Sum of all lanes of v[0 .. n), n a power of two: halves are added until one lane is left, so that
+ * the result depends on n * VW alone and every level gives the same bits. v is used up. */
+CPU_INLINE float vf_sum_all(vf *v, uint32_t n)
+{
+    while (n > 1) {
+        n /= 2;
+        for (uint32_t i = 0; i < n; i++)
+            v[i] = vf_add(v[i], v[i + n]);
+    }
+    return vf_sum(v[0]);
+}
+
 /* e^r = 1 + r + r^2 Q(r) on |r| <= ln(2) / 2: interpolation at Chebyshev nodes, relative error
  * below 0.2 units of the last place. */
 CPU_INLINE vf vf_exp_tail(vf r)
