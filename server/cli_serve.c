@@ -138,6 +138,9 @@ static const struct cli_variable variables[] = {
     {"OLL_API_KEYS_FILE", "File with one key per line, of which clients must send one"},
     {"OLL_OPEN", "1: clients of other machines may change models without a key"},
     {"OLLAMA_LOAD_TIMEOUT", "How long a load may stand still (default 5m; 0: for ever)"},
+    {"OLL_RUNNERS", "0: models run in the server's process, not in one of their own"},
+    {"OLL_RUNNER_TIMEOUT", "A runner without a sign of life is ended (default 30s; 0: never)"},
+    {"OLL_SANDBOX", "0: runners may open files, connections and programs (default 1)"},
     {0},
 };
 

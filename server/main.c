@@ -23,6 +23,7 @@ extern const struct cli_command cli_template;
 extern const struct cli_command cli_logits;
 extern const struct cli_command cli_perplexity;
 extern const struct cli_command cli_embed;
+extern const struct cli_command cli_runner;
 
 /* First those that Ollama has, in its order. */
 const struct cli_command *const cli_commands[] = {
@@ -59,6 +60,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_doctor,
     &cli_completion,
     &cli_man,
+    &cli_runner,
     NULL,
 };
 

@@ -519,10 +519,8 @@ static void walk_event(struct walk *w, struct oll_event *e)
     const int32_t *context = e->context;
     ids(w, &context, &e->n_context);
     e->context = (int32_t *)context;
-    const bool speaks = e->kind == OLL_EVENT_TEXT || e->kind == OLL_EVENT_THINKING ||
-                        e->kind == OLL_EVENT_TOOL_CALL;
-    if (!w->out && ((speaks && !e->text) || (e->kind == OLL_EVENT_TOOL_CALL && !e->tool_name) ||
-                    (e->kind == OLL_EVENT_EMBEDDING && !e->embedding)))
+    const bool is_call = e->kind == OLL_EVENT_TOOL_CALL, is_vector = e->kind == OLL_EVENT_EMBEDDING;
+    if (!w->out && ((is_call && (!e->text || !e->tool_name)) || (is_vector && !e->embedding)))
         fail(w, OLL_ERR_FORMAT);
 }
 

@@ -1,17 +1,47 @@
 /* Where a loaded model runs: the verbs of engine/oll.h, whatever process the engine is in.
  *
- * Those of the server's handlers go through here. An engine in this process is called directly, as
- * tests and tools do. Any thread may call; calls for one request come from one thread. */
+ * A server runs each model in a process of its own (`oll runner`), so that one that dies takes no
+ * other down, and gives all its memory back: runner_process.c speaks with it, server/message.h is
+ * the language, runner_child.c the other end. Its death, and why, is told to all who wait for it.
+ * Without `struct runners` the engine is in this process and called directly, as tests do. Any
+ * thread may call; calls for one request come from one thread. */
 #ifndef OLL_SERVER_RUNNER_H
 #define OLL_SERVER_RUNNER_H
 
 #include "engine/oll.h"
 
+/* How processes are started, and which models made theirs die lately. */
+struct runners;
+
+struct runners_config {
+    const char *executable; /* a program that understands `runner`; copied */
+    /* A runner that shows no sign of life for so long is ended: while it loads (0: never), and
+     * while somebody waits for it. */
+    int64_t load_timeout_ns, silence_ns;
+};
+
+oll_status runners_new(const struct runners_config *config, struct runners **out,
+                       struct oll_error *err) OLL_MUST_USE;
+void runners_free(struct runners *runners); /* when all are closed; NULL is accepted */
+
+struct runner_wish {
+    struct oll_engine_params params;
+    const char *name; /* for logs and messages */
+    /* Both may be NULL. `gone` is asked now and then by the calling thread: true ends the load with
+     * OLL_ERR_CANCELED. `lost` is called once by another thread when the process of a loaded model
+     * has died, not behind runner_close. */
+    bool (*gone)(void *arg);
+    void (*lost)(void *arg);
+    void *arg;
+};
+
 struct runner_engine;
 
-/* Loads a model; errors are those of oll_engine_open. */
-oll_status runner_open(const struct oll_engine_params *params, struct runner_engine **out,
-                       struct oll_error *err) OLL_MUST_USE;
+/* Loads a model; errors are those of oll_engine_open, and:
+ * OLL_ERR_INTERNAL  its process died, or made no progress; the text says how
+ * OLL_ERR_BUSY      it died so often lately that it is not tried yet */
+oll_status runner_open(struct runners *runners, const struct runner_wish *wish,
+                       struct runner_engine **out, struct oll_error *err) OLL_MUST_USE;
 /* Cancels what runs and gives all memory back. NULL is accepted. */
 void runner_close(struct runner_engine *engine);
 const struct oll_model_info *runner_info(const struct runner_engine *engine);

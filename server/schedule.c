@@ -101,6 +101,9 @@ static oll_status say_failure(const struct failure *f, struct oll_error *err)
     const char *text = without_path(oll_error_text(&f->detail), f->model->path);
     if (f->model->adapter_path)
         text = without_path(text, f->model->adapter_path);
+    /* What became of a process is no fault of the model's file. */
+    if (f->status == OLL_ERR_INTERNAL || f->status == OLL_ERR_BUSY || f->status == OLL_ERR_CANCELED)
+        return OLL_FAIL(err, f->status, "%s", text);
     if (f->status == OLL_ERR_MEMORY)
         return OLL_FAIL(err, f->status, "model requires more system memory than is available (%s)",
                         text);
@@ -136,11 +139,33 @@ static void end_work(struct schedule *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* Whether nobody waits for a load any more. */
+static bool is_unwanted(void *arg)
+{
+    const struct model *m = arg;
+    pthread_mutex_lock(&m->schedule->lock);
+    const bool unwanted = m->policy->aborted;
+    pthread_mutex_unlock(&m->schedule->lock);
+    return unwanted;
+}
+
+/* The runner of a loaded model has died: who asks next gets a new one. */
+static void take_loss(void *arg)
+{
+    const struct model *m = arg;
+    pthread_mutex_lock(&m->schedule->lock);
+    policy_lost(m->schedule->policy, m->policy);
+    /* This thread belongs to the runner and cannot wait for its end. */
+    pthread_cond_signal(&m->schedule->timer);
+    pthread_mutex_unlock(&m->schedule->lock);
+}
+
 static oll_status open_runner(struct model *m, struct oll_error *detail)
 {
     const struct schedule_config *config = &m->schedule->config;
     const struct policy_options *o = &m->options;
-    struct oll_engine_params params = {
+    struct runner_wish wish = {.name = m->name, .gone = is_unwanted, .lost = take_loss, .arg = m};
+    wish.params = (struct oll_engine_params){
         .model_path = m->path,
         .adapter_path = m->adapter_path,
         .n_ctx = o->n_ctx,
@@ -151,7 +176,7 @@ static oll_status open_runner(struct model *m, struct oll_error *detail)
         .kv_dtype = config->kv_dtype,
         .devices = config->devices,
     };
-    return m->schedule->runners.open(&params, &m->engine, detail);
+    return m->schedule->runners.open(config->processes, &wish, &m->engine, detail);
 }
 
 /* Reports a load that has ended; the lock is held. After a failure the model is gone. */
@@ -525,13 +550,6 @@ void schedule_release(struct lease *lease)
 struct runner_engine *schedule_engine(const struct lease *lease)
 {
     return ((const struct model *)lease->model->user)->engine;
-}
-
-void schedule_lost(const struct lease *lease)
-{
-    pthread_mutex_lock(&lease->schedule->lock);
-    policy_lost(lease->schedule->policy, lease->model);
-    pthread_mutex_unlock(&lease->schedule->lock);
 }
 
 void schedule_expire(struct schedule *s, const char *path, const char *adapter_path)

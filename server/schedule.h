@@ -23,8 +23,8 @@ struct lease;
 
 /* How runners are started and ended; the functions of server/runner.h, or those of a test. */
 struct schedule_runners {
-    oll_status (*open)(const struct oll_engine_params *params, struct runner_engine **out,
-                       struct oll_error *err);
+    oll_status (*open)(struct runners *processes, const struct runner_wish *wish,
+                       struct runner_engine **out, struct oll_error *err);
     void (*close)(struct runner_engine *engine);
     const struct oll_model_info *(*info)(const struct runner_engine *engine);
 };
@@ -40,6 +40,7 @@ struct schedule_config {
     enum oll_dtype kv_dtype;
     const char *devices; /* of the layers; NULL: the engine's choice. Outlives the schedule */
     const struct schedule_runners *runners; /* NULL: those of server/runner.h */
+    struct runners *processes; /* how models get processes; NULL: they run in this one */
 };
 
 oll_status schedule_new(const struct schedule_config *config, struct schedule **out,
@@ -71,8 +72,6 @@ oll_status schedule_acquire(struct schedule *schedule, const struct schedule_wan
 /* Gives a lease back; NULL is accepted. */
 void schedule_release(struct lease *lease);
 struct runner_engine *schedule_engine(const struct lease *lease);
-/* The runner behind a lease is of no more use: who asks next gets a new one. */
-void schedule_lost(const struct lease *lease);
 
 /* A loaded model, as lists show it. */
 struct schedule_entry {

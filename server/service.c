@@ -2,6 +2,7 @@
 
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
+#include "engine/base/platform.h"
 #include "server/access.h"
 #include "server/app.h"
 #include "server/duration.h"
@@ -10,6 +11,7 @@
 #include "server/keys.h"
 #include "server/models.h"
 #include "server/routes.h"
+#include "server/runner.h"
 #include "server/schedule.h"
 
 #include <string.h>
@@ -17,11 +19,14 @@
 
 enum { SHORT_REQUESTS = 32 }; /* workers beyond those that may all be generating */
 
+static const int64_t ns_per_s = 1000 * 1000 * 1000;
+
 struct service {
     struct keys *keys;
     struct app app;
     struct access *access;
     struct http_server *http;
+    struct runners *runners; /* NULL: models run in this process */
 };
 
 static enum oll_dtype kv_dtype(void)
@@ -114,6 +119,29 @@ static oll_status guard(struct service *s, const struct service_config *config,
     return OLL_OK;
 }
 
+/* Each model gets a process of its own, where the system can start this program again. */
+static oll_status set_up_runners(struct service *s, struct schedule_config *settings,
+                                 struct oll_error *err)
+{
+    char program[ENV_TEXT_MAX];
+    if (!env_bool("OLL_RUNNERS", true))
+        return OLL_OK;
+    if (!oll_platform_executable(program, sizeof program)) {
+        oll_log_warn("serve", "models run in the server's own process: this system does not tell "
+                              "how to start another one");
+        return OLL_OK;
+    }
+    const struct runners_config config = {
+        .executable = program,
+        .load_timeout_ns = settings->load_timeout_ns,
+        .silence_ns = env_duration("OLL_RUNNER_TIMEOUT", 30 * ns_per_s),
+    };
+    OLL_TRY(runners_new(&config, &s->runners, err));
+    settings->processes = s->runners;
+    settings->load_timeout_ns = 0; /* runners tell of their progress, and are watched */
+    return OLL_OK;
+}
+
 static oll_status set_up(struct service *s, const struct service_config *config,
                          struct oll_error *err)
 {
@@ -128,6 +156,7 @@ static oll_status set_up(struct service *s, const struct service_config *config,
                       env_bool("OLLAMA_GO_TEMPLATE", true) ? OLL_TEMPLATE_GO : OLL_TEMPLATE_JINJA);
     for (size_t i = 0; i < config->n_models; i++)
         OLL_TRY(add_model(s->app.models, config->models[i], err));
+    OLL_TRY(set_up_runners(s, &settings, err));
     OLL_TRY(schedule_new(&settings, &s->app.schedule, err));
     struct http_config http = {
         .route = routes_plan,
@@ -160,6 +189,7 @@ void service_free(struct service *s)
         return;
     http_server_free(s->http);
     schedule_free(s->app.schedule);
+    runners_free(s->runners);
     models_free(s->app.models);
     access_free(s->access);
     keys_free(s->keys);

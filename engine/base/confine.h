@@ -19,10 +19,10 @@ enum oll_confine_means {
 };
 unsigned oll_confine_means(void);
 
-/* Only the one thread of a young process: from now on files are opened below `read_folder` (for
- * reading; it may be a file) and below `folder` alone, besides what the kernel tells of itself.
+/* Only the one thread of a young process: from now on files are opened below `folder`, and for
+ * reading below `n` other folders or files, besides what the kernel tells of itself.
  * OLL_ERR_UNSUPPORTED where the system cannot. */
-oll_status oll_confine_paths(const char *folder, const char *read_folder,
+oll_status oll_confine_paths(const char *folder, const char *const *readable, int n,
                              struct oll_error *err) OLL_MUST_USE;
 /* All threads: no network, no other program, no other process; no opening or changing of files
  * unless `may_open`. What is open stays usable, and threads may be started. For good.

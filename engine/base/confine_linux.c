@@ -260,7 +260,8 @@ static bool allow(int rules, const char *path, uint64_t access)
     return ok;
 }
 
-oll_status oll_confine_paths(const char *folder, const char *read_folder, struct oll_error *err)
+oll_status oll_confine_paths(const char *folder, const char *const *readable, int n,
+                             struct oll_error *err)
 {
     const struct landlock_ruleset_attr all = {.handled_access_fs = EVERYTHING};
     const int rules = landlock_version() < 1
@@ -275,10 +276,11 @@ oll_status oll_confine_paths(const char *folder, const char *read_folder, struct
     oll_status status = OLL_OK;
     if (!allow(rules, folder, EVERYTHING))
         status = OLL_FAIL(err, OLL_ERR_IO, "%s: %s", folder, strerror(errno));
-    else if (!allow(rules, read_folder, READING))
-        status = OLL_FAIL(err, OLL_ERR_IO, "%s: %s", read_folder, strerror(errno));
-    else if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
-             syscall(SYS_landlock_restrict_self, rules, 0) != 0)
+    for (int i = 0; i < n && status == OLL_OK; i++)
+        if (!allow(rules, readable[i], READING))
+            status = OLL_FAIL(err, OLL_ERR_IO, "%s: %s", readable[i], strerror(errno));
+    if (status == OLL_OK && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+                             syscall(SYS_landlock_restrict_self, rules, 0) != 0))
         status = OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "files cannot be confined to folders: %s",
                           strerror(errno));
     close(rules);

@@ -15,10 +15,12 @@ void oll_confine_child(int n_fds, bool keep_core)
 
 unsigned oll_confine_means(void) { return 0; }
 
-oll_status oll_confine_paths(const char *folder, const char *read_folder, struct oll_error *err)
+oll_status oll_confine_paths(const char *folder, const char *const *readable, int n,
+                             struct oll_error *err)
 {
     (void)folder;
-    (void)read_folder;
+    (void)readable;
+    (void)n;
     return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "files cannot be confined to folders here");
 }
 

@@ -218,8 +218,7 @@ uint64_t oll_platform_oom_kills(void)
 
 bool oll_platform_executable(char *out, size_t n)
 {
-    return access("/proc/self/exe", X_OK) == 0 &&
-           snprintf(out, n, "%s", "/proc/self/exe") < (int)n;
+    return access("/proc/self/exe", X_OK) == 0 && snprintf(out, n, "%s", "/proc/self/exe") < (int)n;
 }
 
 static uint64_t meminfo_bytes(const char *key) { return read_kib("/proc/meminfo", key); }
