@@ -404,10 +404,12 @@ TEST(who_has_gone_is_never_loaded_for)
 TEST(a_load_that_nobody_wants_is_aborted)
 {
     struct policy_waiter w = ask_for(&a), other = ask_for(&a), again = ask_for(&a);
+    struct policy_waiter behind = ask_for(&b);
     begin();
     CHECK_EQ(policy_acquire(policy, &w, now), POLICY_QUEUED);
     CHECK_EQ(next(), POLICY_LOAD);
     struct policy_model *m = last.model;
+    CHECK_EQ(policy_acquire(policy, &behind, now), POLICY_QUEUED);
     CHECK_EQ(policy_acquire(policy, &other, now), POLICY_QUEUED);
     CHECK_EQ(next(), POLICY_NONE);
     policy_cancel(policy, &w);
@@ -419,7 +421,12 @@ TEST(a_load_that_nobody_wants_is_aborted)
     CHECK_EQ(policy_acquire(policy, &again, now), POLICY_QUEUED);
     CHECK_EQ(next(), POLICY_NONE); /* not two at once */
     policy_loaded(policy, m, OLL_OK, NULL, now);
+    CHECK_EQ(next(), POLICY_LOAD);
+    CHECK(last.waiter == &behind);
     unload(m);
+    CHECK_EQ(next(), POLICY_NONE);
+    policy_loaded(policy, behind.model, OLL_OK, NULL, now);
+    CHECK_EQ(next(), POLICY_GRANT);
     CHECK_EQ(next(), POLICY_LOAD);
     CHECK(last.waiter == &again);
     end();
@@ -642,6 +649,23 @@ TEST(out_of_memory_takes_a_smaller_window)
     CHECK_EQ(last.model->options.n_ctx, POLICY_AUTO_CTX);
     policy_loaded(policy, last.model, OLL_ERR_MEMORY, &w, now);
     CHECK_EQ(next(), POLICY_FAIL);
+    end();
+}
+
+TEST(out_of_memory_is_tried_no_third_time)
+{
+    struct policy_waiter w = ask_for(&a);
+    config.devices[0].total_bytes = 1000 * GIB;
+    begin();
+    w.want.options.n_ctx = 262144;
+    CHECK_EQ(policy_acquire(policy, &w, now), POLICY_QUEUED);
+    CHECK_EQ(next(), POLICY_LOAD);
+    policy_loaded(policy, last.model, OLL_ERR_MEMORY, NULL, now);
+    CHECK_EQ(next(), POLICY_LOAD);
+    CHECK_EQ(last.model->options.n_ctx, POLICY_MIDDLE_CTX);
+    policy_loaded(policy, last.model, OLL_ERR_MEMORY, NULL, now);
+    CHECK_EQ(next(), POLICY_FAIL);
+    CHECK_EQ(last.status, OLL_ERR_MEMORY);
     end();
 }
 
