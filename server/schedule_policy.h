@@ -167,7 +167,7 @@ struct policy_action {
     const void *cause;
 };
 
-/* The next decision, NONE when there is none for now. */
+/* The next decision; NONE when nothing is to be done at this time. */
 struct policy_action policy_next(struct policy *policy, uint64_t now);
 /* When decisions are to be asked for although nothing has happened; UINT64_MAX: never. */
 uint64_t policy_wake_ns(const struct policy *policy, uint64_t now);

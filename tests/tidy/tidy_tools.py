@@ -50,6 +50,7 @@ SYMBOL_PREFIXES = {
     "sampler": ("gbnf_", "machine_", "schema_", "shape_", "shapes_"),
     "engine": ("block_", "moe_", "plan_", "ubatch_"),
     "registry": ("transfer_",),
+    "server": ("policy_",),  # schedule_policy.h
 }
 
 
