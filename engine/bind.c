@@ -396,11 +396,18 @@ static bool check_use(struct binder *b, const char *name, const struct oll_gguf_
            ((is_table && !is_embd) || check_dtype(b, t, OLL_OP_MATMUL));
 }
 
-/* Where 8 bits of an activation are too few: errors of the head go straight into the logits, those
- * of a value into all later positions; the matrices for it are small. */
-static bool is_precise(const struct binder *b, const char *name)
+/* Where 8 bits of an activation are too few: errors of the head go straight into the logits. Of the
+ * layers, narrow models, where work matters least, spend most on the way down of the ffn: the
+ * product of gate and up has the longest tails. In wide ones only values are worth their price:
+ * their errors reach all later positions (docs/performance.md, Precision). */
+static bool is_precise(const struct binder *b, const char *name, uint32_t n_in, uint32_t n_out)
 {
-    return b->il < 0 || strcmp(name, "attn_v") == 0;
+    enum { NARROW = 1024 };
+    if (b->il < 0)
+        return true;
+    if (strcmp(name, "ffn_down") == 0)
+        return n_out <= NARROW;
+    return strcmp(name, "attn_v") == 0 && n_in > NARROW;
 }
 
 /* One part of a group: its rows in tensor `t` (of name `name`) begin at `row`. */
@@ -420,7 +427,7 @@ static bool take_part(struct binder *b, const char *name, const struct oll_gguf_
                                       .n_in = n_in,
                                       .n_out = part->n_out,
                                       .n_expert = 1,
-                                      .precise = is_precise(b, part->name)};
+                                      .precise = is_precise(b, part->name, n_in, part->n_out)};
     b->weight_bytes += (uint64_t)row_bytes * part->n_out;
     *part->out = (struct linear){.scale = read_scale(b, name)};
     const struct oll_gguf_tensor *bias = bind_find(b, name, "bias");
