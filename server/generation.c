@@ -18,7 +18,7 @@ oll_status generation_load(struct generation *g, struct http_request *req,
                            const struct options *options, const int64_t *keep_alive_ns,
                            struct oll_error *err)
 {
-    struct schedule_want want = {
+    const struct schedule_want want = {
         .path = model->path,
         .adapter_path = model->adapter_path,
         .name = model->short_name,
@@ -35,7 +35,7 @@ oll_status generation_load(struct generation *g, struct http_request *req,
         .gone = is_over,
         .gone_arg = req,
     };
-    *g = (struct generation){.req = req, .schedule = schedule};
+    *g = (struct generation){.req = req, .schedule = schedule, .want = want};
     /* Answers without all of them would be another model's. */
     if (model->stored.n_adapters > 1)
         return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
@@ -53,9 +53,19 @@ oll_status generation_submit(struct generation *g, const struct oll_request *ask
     if (g->submitted)
         runner_release(schedule_engine(g->lease), g->id);
     g->submitted = false;
-    OLL_TRY(runner_submit(schedule_engine(g->lease), ask, &g->id, err));
-    g->submitted = true;
-    return OLL_OK;
+    struct oll_error detail = {0};
+    oll_status status = runner_submit(schedule_engine(g->lease), ask, &g->id, &detail);
+    if (status != OLL_OK && runner_is_lost(schedule_engine(g->lease))) {
+        /* It had died before, and this is the first to notice; another one is not tried. */
+        schedule_release(g->lease);
+        g->lease = NULL;
+        OLL_TRY(schedule_acquire(g->schedule, &g->want, &g->lease, err));
+        status = runner_submit(schedule_engine(g->lease), ask, &g->id, err);
+    } else if (status != OLL_OK) {
+        oll_error_set(err, status, "%s", oll_error_text(&detail));
+    }
+    g->submitted = status == OLL_OK;
+    return status;
 }
 
 /* Takes an ERROR event apart. */

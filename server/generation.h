@@ -13,6 +13,7 @@ struct generation {
     struct http_request *req;
     struct schedule *schedule;
     struct lease *lease; /* NULL until the model is loaded */
+    struct schedule_want want;
     uint64_t id;
     bool submitted;
     uint64_t loaded_ns; /* when the model was ready (oll_clock_ns) */

@@ -57,7 +57,12 @@ void message_reader_init(struct message_reader *r, enum message_side side)
     oll_strbuf_init(&r->in, (size_t)2 * LARGE);
 }
 
-void message_reader_free(struct message_reader *r) { oll_strbuf_free(&r->in); }
+void message_reader_free(struct message_reader *r)
+{
+    oll_strbuf_free(&r->in);
+    oll_free(r->piece);
+    r->piece = NULL;
+}
 
 /* Forgets what was taken; keeps no more memory than usual frames need. */
 static void drop_taken(struct message_reader *r)
@@ -76,24 +81,19 @@ void message_reader_add(struct message_reader *r, const void *bytes, size_t n)
 
 oll_status message_reader_fill(struct message_reader *r, int fd)
 {
-    char *bytes = oll_alloc(READ_BYTES, 1);
-    if (!bytes)
+    if (!r->piece && !(r->piece = oll_alloc(READ_BYTES, 1)))
         return OLL_ERR_MEMORY;
     ssize_t n;
     do
-        n = read(fd, bytes, READ_BYTES);
+        n = read(fd, r->piece, READ_BYTES);
     while (n < 0 && errno == EINTR);
-    oll_status status = OLL_OK;
     if (n > 0) {
-        message_reader_add(r, bytes, (size_t)n);
-        status = r->in.status;
-    } else if (n == 0) {
-        status = OLL_ERR_NOT_FOUND;
-    } else {
-        status = errno == EAGAIN || errno == EWOULDBLOCK ? OLL_ERR_TIMEOUT : OLL_ERR_IO;
+        message_reader_add(r, r->piece, (size_t)n);
+        return r->in.status;
     }
-    oll_free(bytes);
-    return status;
+    if (n == 0)
+        return OLL_ERR_NOT_FOUND;
+    return errno == EAGAIN || errno == EWOULDBLOCK ? OLL_ERR_TIMEOUT : OLL_ERR_IO;
 }
 
 static oll_status check_header(const struct message_reader *r, const unsigned char *p,

@@ -77,6 +77,7 @@ struct message {
 struct message_reader {
     enum message_side side; /* who sends */
     struct oll_strbuf in;   /* bytes that were read; grows with them alone */
+    char *piece;            /* for one read; made at the first one */
     size_t at;              /* of these, taken */
 };
 

@@ -40,6 +40,11 @@ const struct oll_model_info *runner_info(const struct runner_engine *e)
     return e->process ? &e->process->info : oll_engine_info(e->local);
 }
 
+bool runner_is_lost(const struct runner_engine *e)
+{
+    return e->process && runner_process_is_lost(e->process);
+}
+
 oll_status runner_submit(struct runner_engine *e, const struct oll_request *request, uint64_t *id,
                          struct oll_error *err)
 {

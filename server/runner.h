@@ -46,6 +46,9 @@ oll_status runner_open(struct runners *runners, const struct runner_wish *wish,
 void runner_close(struct runner_engine *engine);
 const struct oll_model_info *runner_info(const struct runner_engine *engine);
 
+/* True once its process has died: what it is asked fails with the reason. */
+bool runner_is_lost(const struct runner_engine *engine);
+
 /* As the functions of these names in engine/oll.h. */
 oll_status runner_submit(struct runner_engine *engine, const struct oll_request *request,
                          uint64_t *id, struct oll_error *err) OLL_MUST_USE;

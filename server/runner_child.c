@@ -260,7 +260,7 @@ static void *sender_main(void *arg)
                                             : OLL_ERR_TIMEOUT;
         }
         if (flush(c) || before == IDLE)
-            progress = progress_now();
+            progress.at_ns = oll_clock_ns(); /* the rest may be older: it only counts more */
         else if (oll_clock_ns() - progress.at_ns >= c->open.alive_ms * ns_per_ms &&
                  (has_progressed(&progress) || activity(c) == WAITING_FOR_READER))
             put_alive(c);

@@ -157,6 +157,14 @@ oll_status runner_process_open(struct runners *runners, const struct runner_wish
 
 void runner_process_close(struct runner_process *p) { end_pump(p, false); }
 
+bool runner_process_is_lost(struct runner_process *p)
+{
+    pthread_mutex_lock(&p->lock);
+    const bool lost = p->state == PROCESS_DEAD;
+    pthread_mutex_unlock(&p->lock);
+    return lost;
+}
+
 /* ---- records of those who wait ---- */
 
 struct waiting *runner_process_find(struct runner_process *p, uint64_t id)

@@ -82,6 +82,7 @@ struct runner_process {
 oll_status runner_process_open(struct runners *runners, const struct runner_wish *wish,
                                struct runner_process **out, struct oll_error *err) OLL_MUST_USE;
 void runner_process_close(struct runner_process *p);
+bool runner_process_is_lost(struct runner_process *p);
 oll_status runner_process_submit(struct runner_process *p, const struct oll_request *request,
                                  uint64_t *id, struct oll_error *err) OLL_MUST_USE;
 void runner_process_cancel(struct runner_process *p, uint64_t id);

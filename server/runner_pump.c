@@ -366,18 +366,21 @@ static void end_process(struct runner_process *p, enum end end, const struct oll
     oll_strbuf_free(&why);
 }
 
-/* Tells everybody. */
+/* Tells everybody; first the one who gives out runners, so that who hears of the death and asks
+ * again does not get the same one. */
 static void tell(struct runner_process *p)
 {
     pthread_mutex_lock(&p->lock);
     const bool lost = p->state == PROCESS_READY && !p->closing && p->lost;
+    pthread_mutex_unlock(&p->lock);
+    if (lost)
+        p->lost(p->lost_arg);
+    pthread_mutex_lock(&p->lock);
     p->state = PROCESS_DEAD;
     for (struct waiting *w = p->waiting; w; w = w->next)
         pthread_cond_signal(&w->changed);
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->lock);
-    if (lost)
-        p->lost(p->lost_arg);
 }
 
 /* Hands the socket over to those who send, with what has gathered for it. */

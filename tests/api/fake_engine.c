@@ -7,11 +7,14 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 struct request {
     struct request *next;
@@ -22,7 +25,7 @@ struct request {
     char **inputs;
     uint32_t n_inputs, i_input;
     uint32_t n_pieces, n_top, n_many, n_words;
-    bool want_context, render, echo, over;
+    bool want_context, render, echo, over, held;
     uint64_t wake_ns; /* silence until then; UINT64_MAX: until cancelled */
     enum oll_done_reason reason;
     bool canceled;
@@ -31,6 +34,8 @@ struct request {
 struct oll_engine {
     struct oll_model_info info;
     pthread_mutex_t lock;
+    pthread_mutex_t pull; /* held while any request is being pulled, or released */
+    bool woken;
     struct request *requests;
     uint64_t next_id;
 };
@@ -51,6 +56,13 @@ static void sleep_ns(uint64_t ns)
     nanosleep(&t, NULL);
 }
 
+/* Sanitizers would make a report of the signal. */
+static void die(int sig)
+{
+    signal(sig, SIG_DFL);
+    raise(sig);
+}
+
 /* ---- engine ---- */
 
 oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_engine **out,
@@ -64,9 +76,14 @@ oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_en
     }
     if (strstr(params->model_path, "slow"))
         sleep_ns(300 * 1000000u);
+    if (strstr(params->model_path, "deadly"))
+        die(SIGSEGV);
+    while (strstr(params->model_path, "stuck"))
+        sleep_ns(1000 * 1000000u);
     struct oll_engine *e = oll_calloc(1, sizeof *e);
     OLL_ASSERT(e);
     pthread_mutex_init(&e->lock, NULL);
+    pthread_mutex_init(&e->pull, NULL);
     e->next_id = 1;
     e->info = (struct oll_model_info){.architecture = "fake",
                                       .name = "fake",
@@ -88,6 +105,7 @@ void oll_engine_close(struct oll_engine *e)
         return;
     OLL_ASSERT(!e->requests);
     pthread_mutex_destroy(&e->lock);
+    pthread_mutex_destroy(&e->pull);
     oll_free(e);
     atomic_fetch_sub(&n_open, 1);
 }
@@ -191,6 +209,7 @@ void oll_engine_cancel(struct oll_engine *e, uint64_t id)
 
 void oll_engine_release(struct oll_engine *e, uint64_t id)
 {
+    pthread_mutex_lock(&e->pull);
     pthread_mutex_lock(&e->lock);
     struct request **link = &e->requests;
     while (*link && (*link)->id != id)
@@ -199,6 +218,7 @@ void oll_engine_release(struct oll_engine *e, uint64_t id)
     OLL_ASSERT(r);
     *link = r->next;
     pthread_mutex_unlock(&e->lock);
+    pthread_mutex_unlock(&e->pull);
     for (uint32_t i = 0; i < r->n_inputs; i++)
         oll_free(r->inputs[i]);
     oll_free(r->inputs);
@@ -281,6 +301,19 @@ static void put_error(struct request *r, struct oll_event *event, const char *li
     r->over = true;
 }
 
+/* Stops this process; another one continues it after a while. */
+static void stop_for(int ms)
+{
+    const pid_t self = getpid(), waker = fork();
+    if (waker == 0) {
+        sleep_ns((uint64_t)ms * 1000000u);
+        kill(self, SIGCONT);
+        _exit(0);
+    }
+    raise(SIGSTOP);
+    waitpid(waker, NULL, 0);
+}
+
 /* Does one line of the script; false when it made no event. */
 static bool do_line(struct request *r, struct oll_event *event)
 {
@@ -311,6 +344,12 @@ static bool do_line(struct request *r, struct oll_event *event)
         r->wake_ns = oll_clock_ns() + (uint64_t)strtoll(line + 6, NULL, 10) * 1000000u;
     else if (strncmp(line, "many ", 5) == 0)
         r->n_many = (uint32_t)strtoll(line + 5, NULL, 10);
+    else if (strncmp(line, "die ", 4) == 0)
+        die((int)strtoll(line + 4, NULL, 10));
+    else if (strncmp(line, "stop ", 5) == 0)
+        stop_for((int)strtoll(line + 5, NULL, 10));
+    else if (strncmp(line, "log ", 4) == 0)
+        fprintf(stderr, "%.*s\n", (int)n - 4, line + 4);
     else if (strncmp(line, "hang", 4) == 0)
         r->wake_ns = UINT64_MAX;
     else if (strncmp(line, "length", 6) == 0)
@@ -398,6 +437,61 @@ oll_status oll_engine_next(struct oll_engine *e, uint64_t id, int timeout_ms,
         if (now >= until)
             return OLL_ERR_TIMEOUT;
         sleep_ns(1000000u);
+    }
+}
+
+void oll_engine_hold(struct oll_engine *e, uint64_t id, bool hold)
+{
+    pthread_mutex_lock(&e->lock);
+    struct request *r = find(e, id);
+    if (r)
+        r->held = hold;
+    pthread_mutex_unlock(&e->lock);
+}
+
+void oll_engine_wake(struct oll_engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    e->woken = true;
+    pthread_mutex_unlock(&e->lock);
+}
+
+/* Events of whichever request has one, the oldest request's last. */
+static bool pull_any(struct oll_engine *e, uint64_t *id, struct oll_event *event)
+{
+    uint64_t ids[64];
+    int n = 0;
+    pthread_mutex_lock(&e->lock);
+    for (struct request *r = e->requests; r && n < 64; r = r->next)
+        if (!r->held && !r->over)
+            ids[n++] = r->id;
+    pthread_mutex_unlock(&e->lock);
+    for (int i = 0; i < n; i++) {
+        *id = ids[i];
+        if (oll_engine_next(e, ids[i], 0, event) == OLL_OK)
+            return true;
+    }
+    return false;
+}
+
+oll_status oll_engine_next_any(struct oll_engine *e, int timeout_ms, uint64_t *id,
+                               struct oll_event *event)
+{
+    const uint64_t until =
+        timeout_ms < 0 ? UINT64_MAX : oll_clock_ns() + (uint64_t)timeout_ms * 1000000u;
+    for (;;) {
+        pthread_mutex_lock(&e->pull);
+        const bool any = pull_any(e, id, event);
+        pthread_mutex_unlock(&e->pull);
+        if (any)
+            return OLL_OK;
+        pthread_mutex_lock(&e->lock);
+        const bool woken = e->woken;
+        e->woken = false;
+        pthread_mutex_unlock(&e->lock);
+        if (woken || oll_clock_ns() >= until)
+            return OLL_ERR_TIMEOUT;
+        sleep_ns(5000000u); /* seldom enough not to look like work */
     }
 }
 

@@ -9,11 +9,14 @@
  *   hang              silence until it is cancelled
  *   many N            N pieces "x"
  *   length            the reply ends because of its length
+ *   die SIGNAL        the process ends with that signal
+ *   stop MS           the process is stopped for so long
+ *   log WORDS         a line on standard error
  *   error STATUS TEXT the request fails, STATUS being a number of oll_status
  *
  * Any other message is answered with "echo: " and itself. A text to embed gives [length, 1]
  * normalised. A model whose file's name holds "broken" or "huge" cannot be loaded, one with "slow"
- * takes 300 ms. */
+ * takes 300 ms, with "stuck" it takes for ever, and with "deadly" the process dies. */
 #ifndef OLL_TESTS_API_FAKE_ENGINE_H
 #define OLL_TESTS_API_FAKE_ENGINE_H
 
