@@ -82,7 +82,9 @@ static oll_status make_context(struct oll_context *ctx, struct oll_error *err)
         n_rows = size->n_ubatch;
     OLL_TRY(kv_cache_plan(m, size, &ctx->plan, err));
     OLL_TRY(pass_init(&ctx->pass, m, size->n_ubatch, size->n_seq, n_rows, &ctx->plan, err));
-    OLL_TRY(plan_check(&ctx->plan, "take a smaller context, batch or number of sequences", err));
+    if (!m->is_dry)
+        OLL_TRY(
+            plan_check(&ctx->plan, "take a smaller context, batch or number of sequences", err));
     OLL_TRY(ubatch_init(&ctx->ub, size->n_ubatch, size->n_seq, err));
     OLL_TRY(kv_cache_new(m, size, &ctx->kv, err));
     OLL_TRY(pass_allocate(&ctx->pass, ctx->kv, size->n_ctx, err));
@@ -108,11 +110,11 @@ oll_status oll_context_new(struct oll_model *model, const struct oll_context_par
         oll_context_free(ctx);
         return status;
     }
-    oll_log_info("engine",
-                 "context: %u sequences of %u tokens, kv cache %.1f MiB, activations "
-                 "%.1f MiB",
-                 size.n_seq, size.n_ctx, (double)oll_context_kv_bytes(ctx) / 1048576.0,
-                 (double)oll_context_activation_bytes(ctx) / 1048576.0);
+    oll_log(model->is_dry ? OLL_LOG_DEBUG : OLL_LOG_INFO, "engine",
+            "context: %u sequences of %u tokens, kv cache %.1f MiB, activations "
+            "%.1f MiB",
+            size.n_seq, size.n_ctx, (double)oll_context_kv_bytes(ctx) / 1048576.0,
+            (double)oll_context_activation_bytes(ctx) / 1048576.0);
     *out = ctx;
     return OLL_OK;
 }
@@ -140,6 +142,7 @@ uint64_t oll_context_activation_bytes(const struct oll_context *ctx)
     return plan_sum(&ctx->plan, "activations");
 }
 
+const struct plan *oll_context_plan(const struct oll_context *ctx) { return &ctx->plan; }
 uint32_t oll_context_n_ctx(const struct oll_context *ctx) { return ctx->kv_params.n_ctx; }
 uint32_t oll_context_n_ubatch(const struct oll_context *ctx) { return ctx->kv_params.n_ubatch; }
 

@@ -299,8 +299,8 @@ static oll_status open_prompts(struct oll_engine *e, struct oll_error *err)
     return OLL_OK;
 }
 
-oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_engine **out,
-                           struct oll_error *err)
+static oll_status open_engine(const struct oll_engine_params *params, bool dry,
+                              struct oll_engine **out, struct oll_error *err)
 {
     struct oll_engine *e = oll_calloc(1, sizeof *e);
     oll_status status;
@@ -313,7 +313,8 @@ oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_en
     engine_any_init(e);
     struct oll_model_params model_params = {.devices = params->devices,
                                             .adapter_path = params->adapter_path,
-                                            .n_threads = params->n_threads};
+                                            .n_threads = params->n_threads,
+                                            .dry = dry};
     OLL_TRY_DONE(oll_model_load(params->model_path, &model_params, &e->model, err));
     e->info = *oll_model_facts(e->model);
     e->env.tok = oll_model_tokenizer(e->model);
@@ -321,6 +322,10 @@ oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_en
     e->env.n_vocab = n_tokens < e->info.n_vocab ? n_tokens : e->info.n_vocab;
     OLL_TRY_DONE(open_contexts(e, params, err));
     OLL_TRY_DONE(open_prompts(e, err));
+    if (dry) {
+        *out = e;
+        return OLL_OK;
+    }
     if (pthread_create(&e->thread, NULL, engine_thread, e) != 0) {
         status = OLL_FAIL(err, OLL_ERR_MEMORY, "cannot start the engine's thread");
         goto done;
@@ -331,6 +336,18 @@ done:
     if (status != OLL_OK)
         oll_engine_close(e);
     return status;
+}
+
+oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_engine **out,
+                           struct oll_error *err)
+{
+    return open_engine(params, false, out, err);
+}
+
+oll_status engine_open_dry(const struct oll_engine_params *params, struct oll_engine **out,
+                           struct oll_error *err)
+{
+    return open_engine(params, true, out, err);
 }
 
 void oll_engine_close(struct oll_engine *e)

@@ -25,6 +25,7 @@ struct oll_model_params {
     int n_threads;
     bool no_tokenizer; /* a file whose vocabulary cannot be used still gives logits */
     const char *isa;   /* as in oll_device_params */
+    bool dry;          /* likewise: all is checked and sized, nothing can be computed */
 };
 
 /* Maps the file, checks every hyper-parameter and shape of its architecture, opens the devices,
@@ -60,6 +61,9 @@ void oll_context_free(struct oll_context *ctx);
 /* Memory as planned at creation, equal to what was allocated. */
 uint64_t oll_context_kv_bytes(const struct oll_context *ctx);
 uint64_t oll_context_activation_bytes(const struct oll_context *ctx);
+/* What was allocated, device by device (engine/placement.h). */
+struct plan;
+const struct plan *oll_context_plan(const struct oll_context *ctx);
 uint32_t oll_context_n_ctx(const struct oll_context *ctx);
 uint32_t oll_context_n_ubatch(const struct oll_context *ctx);
 

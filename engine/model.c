@@ -107,14 +107,16 @@ static void fill_info(struct oll_model *m)
 static oll_status open_devices(struct oll_model *m, const struct oll_model_params *params,
                                struct oll_error *err)
 {
-    struct oll_device_params device_params = {.n_threads = params->n_threads, .isa = params->isa};
+    struct oll_device_params device_params = {
+        .n_threads = params->n_threads, .isa = params->isa, .dry = params->dry};
     for (int i = 0; i < m->placement.n_device; i++) {
         OLL_TRY(oll_device_open(m->placement.names[i], &device_params, &m->devices[i].dev, err));
         uint32_t n = 0;
         for (uint32_t il = 0; il < m->hp.n_layer; il++)
             n += m->placement.layer_device[il] == i;
-        oll_log_info("engine", "device %s: %u of %u layers, %d threads", m->placement.names[i], n,
-                     m->hp.n_layer, m->devices[i].dev->n_threads);
+        oll_log(params->dry ? OLL_LOG_DEBUG : OLL_LOG_INFO, "engine",
+                "device %s: %u of %u layers, %d threads", m->placement.names[i], n, m->hp.n_layer,
+                m->devices[i].dev->n_threads);
     }
     return OLL_OK;
 }
@@ -142,7 +144,9 @@ static oll_status load_tokenizer(struct oll_model *m, struct oll_error *err)
 static oll_status load(struct oll_model *m, const struct oll_model_params *params,
                        struct oll_error *err)
 {
-    OLL_TRY(check_memory(m, err));
+    m->is_dry = params->dry;
+    if (!params->dry)
+        OLL_TRY(check_memory(m, err));
     OLL_TRY(hparams_read(m->gguf, &m->hp, err));
     m->layers = oll_calloc(m->hp.n_layer, sizeof *m->layers);
     if (!m->layers)

@@ -71,6 +71,7 @@ struct model_device {
 };
 
 struct oll_model {
+    bool is_dry; /* sizes alone: no weight has values */
     struct oll_gguf *gguf;
     struct adapter adapter; /* empty: none */
     struct oll_tokenizer *tokenizer;

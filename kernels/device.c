@@ -144,13 +144,19 @@ oll_status oll_buffer_upload(struct oll_buffer *buf, size_t off_bytes, const voi
                              size_t n_bytes, struct oll_error *err)
 {
     OLL_TRY(check_bounds(buf, off_bytes, n_bytes, "upload", err));
-    return n_bytes ? buf->dev->ops->upload(buf, off_bytes, src, n_bytes, err) : OLL_OK;
+    if (n_bytes == 0 || buf->dev->is_dry)
+        return OLL_OK;
+    return buf->dev->ops->upload(buf, off_bytes, src, n_bytes, err);
 }
 
 oll_status oll_buffer_download(const struct oll_buffer *buf, size_t off_bytes, void *dst,
                                size_t n_bytes, struct oll_error *err)
 {
     OLL_TRY(check_bounds(buf, off_bytes, n_bytes, "download", err));
+    if (buf->dev->is_dry) {
+        memset(dst, 0, n_bytes);
+        return OLL_OK;
+    }
     return n_bytes ? buf->dev->ops->download(buf, off_bytes, dst, n_bytes, err) : OLL_OK;
 }
 

@@ -399,6 +399,10 @@ struct oll_device_params {
     bool no_pin;     /* leave threads where the system puts them */
     const char *isa; /* cpu: highest level to use ("scalar", "avx2", "avx512vnni"...), NULL: what
                         OLL_CPU_ISA says, else what the machine has */
+    /* Nothing is computed and no memory taken: each allocation is told to the meters of
+     * engine/base/mem.h instead, so that what a model needs is found by loading it this way. Sizes
+     * are those of the real thing but for the scratch of `ref`. */
+    bool dry;
 };
 
 /* What a backend implements. All functions are called by one thread at a time per device. */
@@ -441,6 +445,7 @@ struct oll_device_ops {
 struct oll_device {
     const struct oll_device_ops *ops;
     int n_threads;
+    bool is_dry;
 };
 
 struct oll_buffer {

@@ -51,4 +51,18 @@ void oll_free(void *p); /* NULL is accepted */
 void *oll_alloc_aligned(size_t bytes);
 void oll_free_aligned(void *p);
 
+/* What is allocated through here, in bytes as the allocator rounds them up. Pages of
+ * oll_platform_pages_new count, and what a device that is only planned says it would take. */
+struct oll_mem_meter {
+    int64_t live_bytes, peak_bytes;
+};
+
+/* Counts the calling thread's allocations and releases from now on; NULL ends it. */
+void oll_mem_meter_set(struct oll_mem_meter *meter);
+/* Counts those of all threads, from zero; for measurements. */
+void oll_mem_watch(bool on);
+struct oll_mem_meter oll_mem_watched(void);
+/* Adds (or takes off) memory that did not come from here. */
+void oll_mem_claim(int64_t n_bytes);
+
 #endif

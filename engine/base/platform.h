@@ -38,6 +38,9 @@ struct oll_thread_usage oll_platform_thread_usage(void);
 void oll_platform_wait(_Atomic uint32_t *word, uint32_t expected);
 /* Wakes at most `n` sleepers of the word. */
 void oll_platform_wake(_Atomic uint32_t *word, int n);
+/* Bytes of a block of malloc and its kin, as it was rounded up; 0 where the system does not tell.
+ */
+size_t oll_platform_block_bytes(void *p);
 /* Zeroed pages that take memory when they are first written; NULL when the system refuses. */
 void *oll_platform_pages_new(size_t n_bytes);
 void oll_platform_pages_free(void *p, size_t n_bytes);

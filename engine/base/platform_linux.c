@@ -4,11 +4,13 @@
 
 #include "engine/base/platform.h"
 
+#include "engine/base/mem.h"
 #include "engine/base/status.h"
 
 #include <limits.h>
 #include <linux/fs.h>
 #include <linux/futex.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
@@ -159,16 +161,23 @@ void oll_platform_wake(_Atomic uint32_t *word, int n)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
 }
 
+size_t oll_platform_block_bytes(void *p) { return malloc_usable_size(p); }
+
 void *oll_platform_pages_new(size_t n_bytes)
 {
     void *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
+    if (p == MAP_FAILED)
+        return NULL;
+    oll_mem_claim((int64_t)n_bytes);
+    return p;
 }
 
 void oll_platform_pages_free(void *p, size_t n_bytes)
 {
-    if (p)
-        munmap(p, n_bytes);
+    if (!p)
+        return;
+    oll_mem_claim(-(int64_t)n_bytes);
+    munmap(p, n_bytes);
 }
 
 /* A line "key   123 kB" of a file of the kernel, in bytes; 0 when there is none. */

@@ -5,6 +5,7 @@
 
 #include "engine/base/platform.h"
 
+#include "engine/base/mem.h"
 #include "engine/base/status.h"
 
 #include <sched.h>
@@ -70,16 +71,27 @@ void oll_platform_wake(_Atomic uint32_t *word, int n)
     (void)n;
 }
 
+size_t oll_platform_block_bytes(void *p)
+{
+    (void)p;
+    return 0;
+}
+
 void *oll_platform_pages_new(size_t n_bytes)
 {
     void *p = mmap(NULL, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
+    if (p == MAP_FAILED)
+        return NULL;
+    oll_mem_claim((int64_t)n_bytes);
+    return p;
 }
 
 void oll_platform_pages_free(void *p, size_t n_bytes)
 {
-    if (p)
-        munmap(p, n_bytes);
+    if (!p)
+        return;
+    oll_mem_claim(-(int64_t)n_bytes);
+    munmap(p, n_bytes);
 }
 
 void oll_platform_pages_drop(const void *p, size_t n_bytes)

@@ -66,19 +66,25 @@ static void walk_list(void *ctx, uint32_t ith, uint32_t nth)
 
 /* ---- scratch ---- */
 
-static oll_status grow(unsigned char **p, size_t *cap, size_t count, size_t bytes,
-                       struct oll_error *err)
+static oll_status grow(const struct cpu_device *dev, unsigned char **p, size_t *cap, size_t count,
+                       size_t bytes, struct oll_error *err)
 {
     size_t total;
     bytes = oll_align_up(bytes, 64);
     if (bytes <= *cap)
         return OLL_OK;
-    unsigned char *bigger = oll_mul_size(count, bytes, &total) ? oll_alloc_aligned(total) : NULL;
-    if (!bigger)
+    if (dev->base.is_dry) {
+        oll_mem_claim((int64_t)((bytes - *cap) * count));
+        *cap = bytes;
+        return OLL_OK;
+    }
+    /* The old one goes first: its contents are of no use, and both together were the peak. */
+    oll_free_aligned(*p);
+    *cap = 0;
+    *p = oll_mul_size(count, bytes, &total) ? oll_alloc_aligned(total) : NULL;
+    if (!*p)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "no memory for %zu x %zu bytes of scratch", count,
                         bytes);
-    oll_free_aligned(*p);
-    *p = bigger;
     *cap = bytes;
     return OLL_OK;
 }
@@ -106,9 +112,11 @@ static oll_status device_submit(struct oll_device *base, const struct oll_cmd *c
         return OLL_OK;
     OLL_TRY(grow_steps(dev, cmd->n_op, err));
     cpu_plan_list(dev, cmd, dev->steps, &plan);
-    OLL_TRY(grow(&dev->shared_scratch, &dev->shared_cap, 1, plan.shared_bytes, err));
-    OLL_TRY(grow(&dev->thread_scratch, &dev->thread_cap, cpu_pool_size(dev->pool),
+    OLL_TRY(grow(dev, &dev->shared_scratch, &dev->shared_cap, 1, plan.shared_bytes, err));
+    OLL_TRY(grow(dev, &dev->thread_scratch, &dev->thread_cap, cpu_pool_size(dev->pool),
                  plan.thread_bytes, err));
+    if (base->is_dry)
+        return OLL_OK;
     struct walk walk = {dev, cmd};
     cpu_pool_run(dev->pool, plan.serial ? 1 : 0, walk_list, &walk);
     /* Relaxed: the flag carries no data with it. */
@@ -136,14 +144,16 @@ static oll_status buffer_new(struct oll_device *dev, size_t n_bytes, struct oll_
     struct cpu_buffer *buf = oll_calloc(1, sizeof *buf);
     if (!buf)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "no memory for a buffer");
-    if (n_bytes >= PAGES_FROM_BYTES) {
+    if (dev->is_dry) {
+        oll_mem_claim((int64_t)n_bytes);
+    } else if (n_bytes >= PAGES_FROM_BYTES) {
         buf->data = oll_platform_pages_new(n_bytes);
     } else {
         buf->data = oll_alloc_aligned(n_bytes);
         if (buf->data)
             memset(buf->data, 0, n_bytes);
     }
-    if (!buf->data) {
+    if (!buf->data && !dev->is_dry) {
         oll_free(buf);
         return OLL_FAIL(err, OLL_ERR_MEMORY, "no memory for a buffer of %zu bytes", n_bytes);
     }
@@ -216,13 +226,15 @@ static oll_status device_open(const struct oll_device_params *params, struct oll
     if (!dev)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "no memory for the cpu device");
     memset(dev, 0, sizeof *dev);
-    oll_status status = cpu_pool_new(params->n_threads, !params->no_pin, &dev->pool, err);
+    oll_status status =
+        cpu_pool_new(params->n_threads, !params->no_pin && !params->dry, &dev->pool, err);
     if (status != OLL_OK) {
         device_close(&dev->base);
         return status;
     }
     dev->base.ops = &oll_cpu_device_ops;
     dev->base.n_threads = (int)cpu_pool_size(dev->pool);
+    dev->base.is_dry = params->dry;
     dev->features = features;
     dev->profile = cpu_profile_new();
     cpu_kernels_init(&dev->k, features);

@@ -78,22 +78,25 @@ static oll_status pack_group(struct cpu_device *dev, const struct cpu_panel *pan
     size_t bytes;
     struct cpu_weight_store *store = oll_calloc(1, sizeof *store);
     if (!store || !oll_mul_size(panel_bytes * n, (size_t)n_panel * src->n_expert, &bytes) ||
-        !(store->data = oll_alloc_aligned(bytes))) {
+        (!dev->base.is_dry && !(store->data = oll_alloc_aligned(bytes)))) {
         oll_free(store);
         return OLL_FAIL(err, OLL_ERR_MEMORY, "%s: no memory for its panels", src->name);
     }
     store->n_users = n;
+    if (dev->base.is_dry)
+        oll_mem_claim((int64_t)bytes);
     for (uint32_t i = 0; i < n; i++) {
         struct pack_job job = {
             .src = &src[i],
             .panel = panel,
-            .data = store->data + i * panel_bytes,
+            .data = store->data ? store->data + i * panel_bytes : NULL,
             .row_bytes = oll_dtype_row_bytes(src->dtype, src->n_in),
             .panel_bytes = panel_bytes,
             .panel_stride = n * panel_bytes,
             .panels_per_expert = n_panel,
         };
-        cpu_pool_run(dev->pool, 0, pack_share, &job);
+        if (!dev->base.is_dry)
+            cpu_pool_run(dev->pool, 0, pack_share, &job);
         w[i]->panel = panel;
         w[i]->store = store;
         w[i]->data = job.data;

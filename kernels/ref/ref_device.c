@@ -22,10 +22,16 @@ static oll_status region_new(struct ref_device *ref, struct ref_region *region, 
     if (n_bytes > SIZE_MAX / 2)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "device ref: no memory for %zu bytes", n_bytes);
     size_t n_page_bytes = oll_align_up(n_bytes ? n_bytes : 1, n_page);
+    if (ref->base.is_dry) {
+        *region = (struct ref_region){.n_page_bytes = n_page_bytes};
+        oll_mem_claim((int64_t)n_page_bytes);
+        return OLL_OK;
+    }
     char *map =
         mmap(NULL, n_page_bytes + 2 * n_page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (map == MAP_FAILED)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "device ref: no memory for %zu bytes", n_bytes);
+    oll_mem_claim((int64_t)n_page_bytes);
     region->pages = map + n_page;
     region->n_page_bytes = n_page_bytes;
     region->data = region->pages + ((n_page_bytes - n_bytes) & ~(size_t)63);
@@ -39,6 +45,9 @@ static oll_status region_new(struct ref_device *ref, struct ref_region *region, 
 static void region_free(struct ref_region *region)
 {
     size_t n_page = (size_t)sysconf(_SC_PAGESIZE);
+    oll_mem_claim(-(int64_t)region->n_page_bytes);
+    if (!region->pages)
+        return;
     region->prev->next = region->next;
     region->next->prev = region->prev;
     munmap(region->pages - n_page, region->n_page_bytes + 2 * n_page);
@@ -88,11 +97,12 @@ oll_status ref_scratch(struct ref_device *ref, enum ref_slot slot, size_t n_byte
 static oll_status ref_open(const struct oll_device_params *params, struct oll_device **out,
                            struct oll_error *err)
 {
-    (void)params; /* one thread, nothing to choose */
     struct ref_device *ref = oll_calloc(1, sizeof *ref);
     if (!ref)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "device ref: no memory");
-    ref->base = (struct oll_device){.ops = &oll_ref_device_ops, .n_threads = 1};
+    /* One thread, nothing to choose. */
+    ref->base = (struct oll_device){
+        .ops = &oll_ref_device_ops, .n_threads = 1, .is_dry = params && params->dry};
     ref->regions.prev = ref->regions.next = &ref->regions;
     *out = &ref->base;
     return OLL_OK;
@@ -177,9 +187,11 @@ static oll_status weight_new(struct oll_device *dev, const struct oll_weight_sou
                                   .n_out = src->n_out,
                                   .n_expert = src->n_expert,
                                   .device_bytes = w->region.n_page_bytes};
-    OLL_TRY_DONE(region_protect(&w->region, PROT_READ | PROT_WRITE, err));
-    memcpy(w->region.data, src->data, n_bytes);
-    OLL_TRY_DONE(region_protect(&w->region, PROT_NONE, err));
+    if (!dev->is_dry) {
+        OLL_TRY_DONE(region_protect(&w->region, PROT_READ | PROT_WRITE, err));
+        memcpy(w->region.data, src->data, n_bytes);
+        OLL_TRY_DONE(region_protect(&w->region, PROT_NONE, err));
+    }
     *out = &w->base;
 done:
     if (status != OLL_OK)
@@ -247,6 +259,8 @@ static oll_status ref_wait(struct oll_device *dev, struct oll_error *err)
     if (!cmd)
         return OLL_OK;
     ref->pending = NULL;
+    if (dev->is_dry)
+        return OLL_OK;
     oll_status status = protect_all(ref, PROT_READ | PROT_WRITE, err);
     if (status == OLL_OK)
         status = run_list(ref, cmd, err);
