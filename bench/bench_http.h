@@ -1,6 +1,4 @@
-/* HTTP requests of many clients from one thread, for measuring servers. The only file that knows
- * the library behind it (libcurl) is bench_http.c; a build without it has bench_http_none.c, where
- * every function returns OLL_ERR_UNSUPPORTED.
+/* HTTP requests of many clients from one thread, for measuring servers.
  *
  * Proxies of the environment are not used and redirects not followed: the time measured is that of
  * the server named. */

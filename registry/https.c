@@ -42,7 +42,7 @@ struct https {
     void *user;
     struct curl_slist *resolve;
     char *unix_socket;
-    bool patient;
+    bool patient, direct;
 };
 
 struct https_transfer {
@@ -120,16 +120,18 @@ oll_status https_new(const struct https_config *config, struct https **out, stru
     }
     s->canceled = config->canceled;
     s->user = config->user;
-    s->rate = https_parse_rate(registry_env("OLL_LIMIT_RATE"));
+    s->rate = config->direct ? 0 : https_parse_rate(registry_env("OLL_LIMIT_RATE"));
     s->stall_ns = (stall ? strtoull(stall, NULL, 10) : STALL_S) * 1000000000ull;
     s->resolve = test_addresses();
     s->patient = config->patient;
+    s->direct = config->direct;
     s->unix_socket = config->unix_socket ? oll_strdup(config->unix_socket) : NULL;
     if (config->unix_socket && !s->unix_socket) {
         https_free(s);
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a transfer");
     }
-    curl_multi_setopt(s->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_MAX);
+    curl_multi_setopt(s->multi, CURLMOPT_MAX_HOST_CONNECTIONS,
+                      config->direct ? 0L : (long)CONNECTIONS_MAX);
     *out = s;
     return OLL_OK;
 }
@@ -406,7 +408,7 @@ static bool set_place(struct https_transfer *t)
     memcpy(host, scheme_end + 3, strlen(scheme_end + 3) + 1);
     *scheme_end = '\0';
     *strrchr(host, ':') = '\0';
-    const char *proxy = https_proxy(origin, host);
+    const char *proxy = t->session->direct ? NULL : https_proxy(origin, host);
     t->by_proxy = proxy != NULL;
     curl_easy_setopt(t->easy, CURLOPT_PROXY, proxy ? proxy : "");
     curl_easy_setopt(t->easy, CURLOPT_NOPROXY, "");

@@ -32,6 +32,7 @@ struct https_config {
     void *user;
     const char *unix_socket; /* all connections go there; NULL: to the URL's host */
     bool patient;            /* silence is no failure */
+    bool direct; /* no proxies, no rate, as many connections as transfers: for measuring */
 };
 
 oll_status https_new(const struct https_config *config, struct https **out,

@@ -5,8 +5,8 @@
 #include "engine/base/json.h"
 #include "engine/base/mem.h"
 #include "engine/base/platform.h"
-#include "registry/crypto.h"
 #include "registry/environment.h"
+#include "registry/key.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,9 +1,9 @@
 #include "registry/push_blob.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/crypto.h"
 #include "engine/base/file.h"
 #include "engine/base/mem.h"
-#include "registry/crypto.h"
 #include "registry/disk.h"
 #include "registry/store_dir.h"
 

@@ -1,7 +1,7 @@
 /* `oll serve`: the API over HTTP. */
 #include "engine/base/log.h"
 #include "engine/base/version.h"
-#include "registry/crypto.h"
+#include "registry/key.h"
 #include "registry/store_gc.h"
 #include "server/cli.h"
 #include "server/env.h"

@@ -1,5 +1,5 @@
 /* SHA-256 (FIPS 180-4). The only file that knows the library behind it (OpenSSL's libcrypto) is
- * sha256.c. */
+ * crypto.c. */
 #ifndef OLL_BASE_SHA256_H
 #define OLL_BASE_SHA256_H
 

@@ -80,7 +80,7 @@ CASES = [
     ("nesting", {"gguf/a.c": NEST % "FOR_EACH(a) {\n                    a--; }"}, ["gguf/a.c:6: oll_f: nested 4 deep"]),
     ("calls", {"gguf/a.c": 'x = snprintf(a); oll_free(p); s->exit(1); /* strcpy(a) */ puts_all("strcpy(a)");\n'
                            "_Static_assert(1); OLL_ASSERT(1); struct system (*f);\n"}, []),
-    ("libraries", {"engine/base/sha256.c": "#include <openssl/evp.h>\n", "engine/base/platform_linux.c": "#include <linux/a.h>\n"}, []),
+    ("libraries", {"engine/base/crypto.c": "#include <openssl/evp.h>\n", "engine/base/platform_linux.c": "#include <linux/a.h>\n"}, []),
     ("libraries", {"gguf/a.c": "#include <openssl/evp.h>\n#include <sys/epoll.h>\n#include <sys/stat.h>\n#ifdef __linux__\n"},
      ["gguf/a.c:1: <openssl/evp.h>", "gguf/a.c:2: <sys/epoll.h>", "gguf/a.c:4: __linux__"]),
     ("words", {"gguf/a.c": "mkstemp(XXXXXX); src/tmp/a; ${x}/tmp/a; methods; stubborn\n"}, []),

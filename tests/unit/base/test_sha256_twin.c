@@ -1,4 +1,4 @@
-/* Both digests of a stream against those of sha256.c, with the processor's instructions and
+/* Both digests of a stream against those of crypto.c, with the processor's instructions and
  * without. */
 #include "engine/base/sha256_twin.h"
 #include "tests/testing.h"

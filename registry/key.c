@@ -1,13 +1,13 @@
-#include "registry/crypto.h"
+#include "registry/key.h"
 
 #include "engine/base/base64.h"
+#include "engine/base/crypto.h"
 #include "engine/base/file.h"
 #include "engine/base/mem.h"
 #include "engine/base/platform.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -142,37 +142,14 @@ oll_status oll_key_read(const char *path, struct oll_key *out, struct oll_error 
 
 oll_status oll_key_generate(struct oll_key *out, struct oll_error *err)
 {
-    size_t n = sizeof out->public;
     oll_platform_random(out->seed, sizeof out->seed);
-    EVP_PKEY *key = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, out->seed, 32);
-    bool ok = key && EVP_PKEY_get_raw_public_key(key, out->public, &n) == 1 && n == 32;
-    EVP_PKEY_free(key);
-    return ok ? OLL_OK : OLL_FAIL(err, OLL_ERR_INTERNAL, "cannot make a key");
+    return oll_ed25519_public(out->seed, out->public, err);
 }
 
 oll_status oll_key_sign(const struct oll_key *key, const void *data, size_t n, uint8_t out[64],
                         struct oll_error *err)
 {
-    size_t n_out = 64;
-    EVP_PKEY *pkey = EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, key->seed, 32);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = pkey && ctx && EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
-              EVP_DigestSign(ctx, out, &n_out, data, n) == 1 && n_out == 64;
-    EVP_MD_CTX_free(ctx);
-    EVP_PKEY_free(pkey);
-    return ok ? OLL_OK : OLL_FAIL(err, OLL_ERR_INTERNAL, "cannot sign with the key");
-}
-
-bool oll_key_verify(const uint8_t public_key[32], const void *data, size_t n,
-                    const uint8_t signature[64])
-{
-    EVP_PKEY *pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, public_key, 32);
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool ok = pkey && ctx && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
-              EVP_DigestVerify(ctx, signature, 64, data, n) == 1;
-    EVP_MD_CTX_free(ctx);
-    EVP_PKEY_free(pkey);
-    return ok;
+    return oll_ed25519_sign(key->seed, data, n, out, err);
 }
 
 /* ---- writing ---- */
@@ -264,28 +241,3 @@ oll_status oll_key_write(const char *path, const struct oll_key *key, struct oll
     oll_strbuf_free(&name);
     return status;
 }
-
-/* ---- MD5 ---- */
-
-struct oll_md5 *oll_md5_new(void)
-{
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    if (ctx && EVP_DigestInit_ex(ctx, EVP_md5(), NULL) != 1) {
-        EVP_MD_CTX_free(ctx);
-        ctx = NULL;
-    }
-    return (struct oll_md5 *)ctx;
-}
-
-void oll_md5_update(struct oll_md5 *h, const void *data, size_t n)
-{
-    OLL_ASSERT(EVP_DigestUpdate((EVP_MD_CTX *)h, data, n) == 1);
-}
-
-void oll_md5_final(struct oll_md5 *h, uint8_t out[OLL_MD5_BYTES])
-{
-    unsigned n = 0;
-    OLL_ASSERT(EVP_DigestFinal_ex((EVP_MD_CTX *)h, out, &n) == 1 && n == OLL_MD5_BYTES);
-}
-
-void oll_md5_free(struct oll_md5 *h) { EVP_MD_CTX_free((EVP_MD_CTX *)h); }
