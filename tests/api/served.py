@@ -14,6 +14,7 @@ import time
 SKIPPED = 77
 START_TIMEOUT_S = 30
 REPLY_TIMEOUT_S = 300
+REPORTS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "WARNING: ThreadSanitizer", "runtime error:")
 
 
 def skip(reason):
@@ -30,8 +31,10 @@ def free_port():
 class Server:
     """Use as a context: the server runs inside and is stopped, and must have stopped well, at the end."""
 
-    def __init__(self, oll, models, **environment):
-        self.oll, self.models, self.environment = oll, models, environment
+    def __init__(self, oll, models, *arguments, **environment):
+        self.oll, self.models, self.arguments, self.environment = oll, models, arguments, environment
+        self.start_options = {}  # of subprocess.Popen
+        self.may_crash = False  # its runners are killed on purpose
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = os.path.join(os.path.dirname(models), "server.log")
@@ -42,7 +45,8 @@ class Server:
 
     def __enter__(self):
         with open(self.log, "wb") as log:
-            self.process = subprocess.Popen([self.oll, "serve"], env=self.env(), stdout=log, stderr=log)
+            self.process = subprocess.Popen([self.oll, "serve", *self.arguments], env=self.env(), stdout=log, stderr=log,
+                                            **self.start_options)
         deadline = time.monotonic() + START_TIMEOUT_S
         while self.process.poll() is None and time.monotonic() < deadline:
             try:
@@ -63,9 +67,12 @@ class Server:
         if kind is None and code != 0:
             raise RuntimeError(f"the server ended with code {code}: {self.read_log()}")
 
-    def read_log(self):
+        if kind is None and not self.may_crash and any(sign in self.read_log(-1) for sign in REPORTS):
+            raise RuntimeError(f"a sanitizer complained: {self.read_log(-1)}")
+
+    def read_log(self, n=4000):
         with open(self.log, encoding="utf-8", errors="replace") as f:
-            return f.read()[-4000:]
+            return f.read()[-n:] if n > 0 else f.read()
 
     def call(self, method, path, body=None, headers=None):
         """Status and bytes of a reply; `body` is bytes, or a value that is sent as JSON."""
