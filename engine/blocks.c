@@ -108,7 +108,11 @@ void block_embed(struct pass *p)
     block_norm_in_place(p, p->x, &m->token_embd_norm);
 }
 
-void block_final_norm(struct pass *p) { p->x = block_norm(p, ACT_H, p->x, &p->model->output_norm); }
+void block_final_norm(struct pass *p)
+{
+    pass_output(p);
+    p->x = block_norm(p, ACT_H, p->x, &p->model->output_norm);
+}
 
 /* ---- attention ---- */
 

@@ -36,7 +36,7 @@ struct oll_mat block_activate(struct pass *p, struct oll_mat gate, struct oll_ma
 /* p->x += residual_scale * post(lin y), with post NULL or absent: no norm between. */
 void block_add(struct pass *p, const struct linear *lin, struct oll_mat y, const struct norm *post);
 
-/* p->x = final norm of the rows that are left. */
+/* p->x = final norm of the rows that are left, on the device of the head. */
 void block_final_norm(struct pass *p);
 
 /* Residual scale as a factor: 1 where the model has none. */

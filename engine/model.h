@@ -103,13 +103,18 @@ struct oll_model {
 oll_status model_load_open(struct oll_gguf *gguf, const struct oll_model_params *params,
                            struct oll_model **out, struct oll_error *err) OLL_MUST_USE;
 
-/* Device of the embedding, and of final norm and head. */
+/* Device of the embedding, of final norm and head, and of the last layer. */
 static inline int model_first_device(const struct oll_model *model)
 {
-    return model->placement.layer_device[0];
+    return model->placement.input_device;
 }
 
 static inline int model_last_device(const struct oll_model *model)
+{
+    return model->placement.output_device;
+}
+
+static inline int model_last_layer_device(const struct oll_model *model)
 {
     return model->placement.layer_device[model->hp.n_layer - 1];
 }

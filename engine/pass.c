@@ -78,17 +78,21 @@ static void enter(struct pass *p, int i_device)
         record_tables(p);
 }
 
-void pass_layer(struct pass *p, const struct model_layer *layer)
+/* Goes on with the residual stream on another device. */
+static void move_to(struct pass *p, int i_device)
 {
-    if (layer->i_device == p->i_device)
+    if (i_device == p->i_device)
         return;
     struct oll_mat from = p->x;
     note(p, pass_run(p));
-    enter(p, layer->i_device);
+    enter(p, i_device);
     p->x = pass_mat(p, ACT_X, from.rows, from.cols);
     if (!p->is_dry && p->status == OLL_OK)
         note(p, oll_device_copy(&p->x, &from, p->err));
 }
+
+void pass_layer(struct pass *p, const struct model_layer *layer) { move_to(p, layer->i_device); }
+void pass_output(struct pass *p) { move_to(p, model_last_device(p->model)); }
 
 oll_status pass_run(struct pass *p)
 {
@@ -124,7 +128,7 @@ static void upload_inputs(struct pass *p, int i_device)
     upload_ints(p, ACT_POS, ub->pos, p->n_tokens);
     upload_ints(p, ACT_SEQ, ub->seq, p->n_tokens);
     upload_ints(p, ACT_KV_LEN, ub->kv_len, p->n_seq);
-    if (i_device != model_last_device(p->model))
+    if (i_device != model_last_layer_device(p->model))
         return;
     upload_ints(p, ACT_OUT_ROWS, ub->rows, p->n_out);
     upload_ints(p, ACT_OUT_POS, ub->pos_out, p->n_out);

@@ -111,8 +111,9 @@ oll_status pass_run(struct pass *p) OLL_MUST_USE;
 struct oll_mat pass_mat(struct pass *p, enum act act, uint32_t rows, uint32_t cols);
 struct oll_ints pass_ints(struct pass *p, enum act act, uint32_t n);
 
-/* Goes to the device of a layer. */
+/* Goes to the device of a layer, or of final norm and head. */
 void pass_layer(struct pass *p, const struct model_layer *layer);
+void pass_output(struct pass *p);
 /* Whether only wanted rows go on from this layer's attention. */
 static inline bool pass_keeps_rows(const struct pass *p, const struct model_layer *layer)
 {

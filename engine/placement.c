@@ -18,6 +18,7 @@ struct entry {
     int i_device;
     bool has_range;
     uint32_t first, last;
+    int *end; /* input_device or output_device; NULL: layers */
 };
 
 static oll_status device_index(struct placement *p, const struct entry *e, size_t n_name,
@@ -50,10 +51,18 @@ static bool take_number(const char **s, const char *end, uint32_t *out)
     return *s > begin && v < 100000;
 }
 
-static oll_status read_range(struct entry *e, const char *s, uint32_t n_layer,
+static oll_status read_range(struct placement *p, struct entry *e, const char *s,
                              struct oll_error *err)
 {
+    const uint32_t n_layer = p->n_layer;
     const char *end = e->text + e->n;
+    const size_t n = (size_t)(end - s);
+    if (n == strlen("input") && memcmp(s, "input", n) == 0)
+        e->end = &p->input_device;
+    if (n == strlen("output") && memcmp(s, "output", n) == 0)
+        e->end = &p->output_device;
+    if (e->end)
+        return OLL_OK;
     bool ok = take_number(&s, end, &e->first);
     e->last = e->first;
     if (ok && s < end && *s == '-') {
@@ -94,8 +103,11 @@ static oll_status read_entries(struct placement *p, const char *text, int *rest,
         const char *colon = memchr(s, ':', (size_t)e.n);
         OLL_TRY(device_index(p, &e, colon ? (size_t)(colon - s) : (size_t)e.n, &e.i_device, err));
         if (colon) {
-            OLL_TRY(read_range(&e, colon + 1, p->n_layer, err));
-            OLL_TRY(place(p, &e, err));
+            OLL_TRY(read_range(p, &e, colon + 1, err));
+            if (e.end)
+                *e.end = e.i_device;
+            else
+                OLL_TRY(place(p, &e, err));
         } else if (*rest >= 0) {
             return OLL_FAIL(err, OLL_ERR_ARG, "devices: two entries without layers");
         } else {
@@ -111,7 +123,7 @@ oll_status placement_parse(const char *text, uint32_t n_layer, struct placement 
                            struct oll_error *err)
 {
     oll_status status = OLL_OK;
-    struct placement p = {.n_layer = n_layer};
+    struct placement p = {.n_layer = n_layer, .input_device = -1, .output_device = -1};
     int rest;
     p.layer_device = oll_alloc(n_layer, 1);
     if (!p.layer_device)
@@ -128,6 +140,10 @@ oll_status placement_parse(const char *text, uint32_t n_layer, struct placement 
         if (p.layer_device[il] == UNPLACED)
             p.layer_device[il] = (uint8_t)rest;
     }
+    if (p.input_device < 0)
+        p.input_device = p.layer_device[0];
+    if (p.output_device < 0)
+        p.output_device = p.layer_device[n_layer - 1];
 done:
     if (status == OLL_OK)
         *out = p;

@@ -2,8 +2,9 @@
  *
  * `--devices` is a list of NAME[:FIRST[-[LAST]]], layers from 0: "cpu", "cpu:0-9,ref:10-29",
  * "ref:0-1,cpu". A name without a range takes every layer that no other entry names. The embedding
- * lives with the first layer, the final norm and the head with the last one. Where neighbours live
- * on different devices the residual stream is copied once (pass.c).
+ * lives with the first layer, the final norm and the head with the last one, unless NAME:input or
+ * NAME:output say otherwise. Where neighbours live on different devices the residual stream is
+ * copied once (pass.c). placement_fill.h finds such a list by free memory.
  *
  * The memory plan is the list of allocations itself: loading and contexts first write down what
  * they need, the plan is compared with what the machine has, and then exactly that is allocated. */
@@ -19,6 +20,7 @@ struct placement {
     char names[PLACEMENT_MAX_DEVICES][PLACEMENT_MAX_NAME];
     uint32_t n_layer;
     uint8_t *layer_device; /* [n_layer] index into names */
+    int input_device, output_device;
 };
 
 /* `text` NULL: everything on "cpu". OLL_ERR_ARG names the entry at fault. */

@@ -118,6 +118,10 @@ static void devices_of(const struct run *run, uint32_t n_layer, char *out, size_
     uint32_t half = n_layer / 2;
     if (strcmp(run->devices, "split") == 0 && half > 0)
         snprintf(out, n_bytes, "ref:0-%u,cpu:%u-%u", half - 1, half, n_layer - 1);
+    else if (strcmp(run->devices, "split-ends") == 0 && half > 0)
+        snprintf(out, n_bytes, "cpu:input,cpu:0-%u,ref,cpu:output", half - 1);
+    else if (strcmp(run->devices, "split-alone") == 0)
+        snprintf(out, n_bytes, "ref:input,cpu,ref:output");
     else if (strcmp(run->devices, "split-back") == 0 && half > 0)
         snprintf(out, n_bytes, "cpu:0-%u,ref", half - 1);
     else
@@ -203,6 +207,8 @@ TEST(cpu_together) { judge_all((struct run){"cpu", 32, OLL_F32, true}); }
 
 TEST(split_whole) { judge_all((struct run){"split", 512, OLL_F32, false}); }
 TEST(split_single) { judge_all((struct run){"split-back", 1, OLL_F32, false}); }
+TEST(split_ends) { judge_all((struct run){"split-ends", 17, OLL_F32, false}); }
+TEST(split_ends_alone) { judge_all((struct run){"split-alone", 512, OLL_F32, true}); }
 TEST(split_together) { judge_all((struct run){"split-back", 17, OLL_F32, true}); }
 
 int main(int argc, char **argv) { return testing_main(argc, argv); }

@@ -20,6 +20,9 @@ static const char *parse(const char *text, uint32_t n_layer)
     for (uint32_t il = 0; il < n_layer; il++)
         out[n++] = (char)('0' + p.layer_device[il]);
     out[n] = '\0';
+    /* Ends that lie elsewhere than their layers. */
+    if (p.input_device != p.layer_device[0] || p.output_device != p.layer_device[n_layer - 1])
+        snprintf(out + n, sizeof out - n, " %d%d", p.input_device, p.output_device);
     placement_free(&p);
     return out;
 }
@@ -34,6 +37,8 @@ TEST(lists_place_layers)
     CHECK_STR(parse("cpu,ref:1", 3), "cpu ref 010");
     CHECK_STR(parse("cpu:0,ref:1-2,cpu:3-", 5), "cpu ref 01100");
     CHECK_STR(parse("cpu:0-0", 1), "cpu 0");
+    CHECK_STR(parse("cpu,ref:1-2,cpu:output", 3), "cpu ref 011 00");
+    CHECK_STR(parse("cpu:input,ref", 3), "cpu ref 111 01");
 }
 
 TEST(bad_lists_name_the_entry)
