@@ -90,6 +90,7 @@ def check_kills(checks, server):
                 reason in a.reply["error"] or is_sanitized(server.oll))
             checks.true(a.status == 200 or told, f"{sig.name}: told or helped: {a.status} {a.reply}")
         checks.true(time.monotonic() - begin < 2, f"{sig.name}: told at once")
+        checks.true(wait_for(lambda dead=pid: stat_fields(dead) is None, 10), f"{sig.name}: it is gone")
         checks.equal(server.post("/api/generate", ASK)[0], 200, f"{sig.name}: the next request loads again")
         checks.true(only_runner(server) not in (None, pid), f"{sig.name}: another process")
     checks.true("(process" in server.read_log(), "the log names it")
