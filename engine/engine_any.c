@@ -14,13 +14,29 @@ void engine_any_init(struct oll_engine *e)
     pthread_condattr_destroy(&attr);
 }
 
+/* Whether there is an event of a request, or its last one was lost for want of memory. */
+static bool is_ready(const struct request *r)
+{
+    return !r->held && !r->released && (r->first || (r->state == REQUEST_FINISHED && !r->ended));
+}
+
 /* Requests lie in the order of arrival, so that those that run come before those that wait. */
 static struct request *find_ready(struct oll_engine *e)
 {
-    for (struct request *r = e->requests; r; r = r->next)
-        if (r->first && !r->held && !r->released)
-            return r;
-    return NULL;
+    struct request *r = e->requests;
+    while (r && !is_ready(r))
+        r = r->next;
+    return r;
+}
+
+static void take_event(struct oll_engine *e, struct request *r, struct oll_event *event)
+{
+    const bool was_full = r->n_events >= REQUEST_MAX_EVENTS;
+    if (!request_pop(r, event))
+        *event = (struct oll_event){.kind = OLL_EVENT_ERROR, .status = OLL_ERR_MEMORY};
+    r->ended = event->kind == OLL_EVENT_DONE || event->kind == OLL_EVENT_ERROR;
+    if (was_full)
+        engine_poke(e);
 }
 
 /* Waits for a change; false when the deadline (CLOCK_MONOTONIC) has passed. The mutex is held. */
@@ -46,11 +62,8 @@ oll_status oll_engine_next_any(struct oll_engine *e, int timeout_ms, uint64_t *i
         if (!wait_any(e, deadline))
             break;
     if (r) {
-        bool was_full = r->n_events >= REQUEST_MAX_EVENTS;
         *id = r->id;
-        request_pop(r, event);
-        if (was_full)
-            engine_poke(e);
+        take_event(e, r, event);
     } else {
         e->woken = false;
     }

@@ -36,6 +36,7 @@ struct request {
     bool canceled; /* the caller wants it to end */
     bool released; /* the caller has let go of it */
     bool held;     /* its events are not for oll_engine_next_any now */
+    bool ended;    /* oll_engine_next_any has given its last event */
     struct request_event *first, **last;
     uint32_t n_events;
     pthread_cond_t ready; /* an event was queued */

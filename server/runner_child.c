@@ -665,7 +665,10 @@ int runner_child_run(int fd)
         if (pthread_create(&c.sender, NULL, sender_main, &c) != 0)
             status = OLL_ERR_MEMORY;
     }
-    if (status == OLL_OK) {
+    if (status != OLL_OK) {
+        message_put_error(&c.out, 0, status, "the runner could not begin to load");
+        flush(&c);
+    } else {
         status = load(&c);
         bool worker = status == OLL_OK && pthread_create(&c.worker, NULL, worker_main, &c) == 0;
         if (worker)

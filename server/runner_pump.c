@@ -18,6 +18,7 @@ enum end {
     END_NONE,
     END_SOCKET,  /* it has closed its socket: it ends, or has died */
     END_WRONG,   /* it sent what it must not */
+    END_MEMORY,  /* none for what it sends */
     END_SILENT,  /* no sign of life */
     END_FAILED,  /* it said that it cannot load */
     END_CLOSING, /* it was told to end, and takes too long */
@@ -152,7 +153,7 @@ static enum end read_messages(struct runner_process *p, struct oll_error *wrong)
     if (filled == OLL_ERR_TIMEOUT)
         return END_NONE;
     if (filled != OLL_OK)
-        return END_SOCKET;
+        return filled == OLL_ERR_MEMORY ? END_MEMORY : END_SOCKET;
     enum end end = END_NONE;
     struct message m;
     oll_status status;
@@ -316,6 +317,8 @@ static void say_why(struct runner_process *p, enum end end, const struct oll_err
     else if (end == END_SILENT)
         oll_strbuf_printf(why, "ended because it made no progress for %lld s",
                           (long long)(runners_silence_ns(p->runners) / 1000000000));
+    else if (end == END_MEMORY)
+        oll_strbuf_adds(why, "ended because the server has no memory for what it sent");
     else if (end == END_ABORTED)
         oll_strbuf_adds(why, "ended by the server");
     else
