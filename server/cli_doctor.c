@@ -1,5 +1,6 @@
 #include "server/cli_doctor.h"
 
+#include "engine/base/confine.h"
 #include "engine/base/platform.h"
 #include "engine/base/version.h"
 #include "kernels/cpu/cpu_features.h"
@@ -115,6 +116,29 @@ static void check_devices(struct cli_doctor *d)
         }
 }
 
+/* What a runner gives up once its model is loaded (engine/base/confine.h). */
+static void check_sandbox(struct cli_doctor *d)
+{
+    char folder[ENV_TEXT_MAX];
+    const unsigned means = oll_confine_means();
+    const bool keeps_files = env_text("OLL_PREFIX_CACHE_DIR", folder);
+    if (!env_bool("OLL_RUNNERS", true) || !env_bool("OLL_SANDBOX", true)) {
+        cli_doctor_say(d, DOCTOR_WARN, "sandbox", "switched off by OLL_RUNNERS or OLL_SANDBOX");
+        cli_doctor_advise("a model's file that exploits a fault could read and change your files");
+    } else if (!(means & OLL_CONFINE_CALLS)) {
+        cli_doctor_say(d, DOCTOR_WARN, "sandbox", "this system cannot take rights from runners");
+        cli_doctor_advise("load models of people you trust only, or run the server in a container");
+    } else if (keeps_files && !(means & OLL_CONFINE_PATHS)) {
+        cli_doctor_say(d, DOCTOR_WARN, "sandbox",
+                       "runners have no network and no programs, but all files: "
+                       "OLL_PREFIX_CACHE_DIR is set and this kernel has no Landlock");
+        cli_doctor_advise("unset it, or use a kernel of 5.13 or later with Landlock");
+    } else {
+        cli_doctor_say(d, DOCTOR_OK, "sandbox", "runners have no network, no programs and %s",
+                       keeps_files ? "only files of OLL_PREFIX_CACHE_DIR" : "no files");
+    }
+}
+
 /* ---- environment ---- */
 
 static bool is_known(const char *name)
@@ -156,6 +180,7 @@ static int run_doctor(const struct cli_args *args)
     check_processor(&d);
     check_memory(&d);
     check_devices(&d);
+    check_sandbox(&d);
     cli_doctor_store(&d);
     cli_doctor_network(&d);
     check_environment(&d);

@@ -531,6 +531,7 @@ static void confine_early(const struct child *c)
     struct oll_error err = {0};
     if (!is_confined() || !env_text("OLL_PREFIX_CACHE_DIR", folder))
         return;
+    mkdir(folder, 0700); /* it must be there; that it is not shows below */
     /* The files of a split model lie in one folder. */
     char models[ENV_TEXT_MAX];
     const char *readable[2] = {models, c->open.params.adapter_path};

@@ -237,12 +237,20 @@ oll_status oll_confine_calls(bool may_open, struct oll_error *err)
 /* ---- files ---- */
 
 #define READING (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
-/* All that the first version of Landlock knows: the bits up to MAKE_SYM. */
-#define EVERYTHING ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
+/* Bits that a version of Landlock brought, which headers may be older than: all up to MAKE_SYM;
+ * then moving files between folders; then truncating them by name. */
+#define FIRST_BITS   ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
+#define REFER_BIT    (UINT64_C(1) << 13)
+#define TRUNCATE_BIT (UINT64_C(1) << 14)
 
 static int landlock_version(void)
 {
     return (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+}
+
+static uint64_t all_access(int version)
+{
+    return FIRST_BITS | (version >= 2 ? REFER_BIT : 0) | (version >= 3 ? TRUNCATE_BIT : 0);
 }
 
 static bool allow(int rules, const char *path, uint64_t access)
@@ -263,10 +271,10 @@ static bool allow(int rules, const char *path, uint64_t access)
 oll_status oll_confine_paths(const char *folder, const char *const *readable, int n,
                              struct oll_error *err)
 {
-    const struct landlock_ruleset_attr all = {.handled_access_fs = EVERYTHING};
-    const int rules = landlock_version() < 1
-                          ? -1
-                          : (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all, 0);
+    const int version = landlock_version();
+    const struct landlock_ruleset_attr all = {.handled_access_fs = all_access(version)};
+    const int rules =
+        version < 1 ? -1 : (int)syscall(SYS_landlock_create_ruleset, &all, sizeof all, 0);
     if (rules < 0)
         return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "files cannot be confined to folders: %s",
                         strerror(errno));
@@ -274,7 +282,7 @@ oll_status oll_confine_paths(const char *folder, const char *const *readable, in
     allow(rules, "/proc", READING);
     allow(rules, "/sys", READING);
     oll_status status = OLL_OK;
-    if (!allow(rules, folder, EVERYTHING))
+    if (!allow(rules, folder, all.handled_access_fs))
         status = OLL_FAIL(err, OLL_ERR_IO, "%s: %s", folder, strerror(errno));
     for (int i = 0; i < n && status == OLL_OK; i++)
         if (!allow(rules, readable[i], READING))

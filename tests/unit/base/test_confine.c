@@ -99,7 +99,7 @@ TEST(a_process_may_still_end_itself)
         CHECK_EQ(run(raise_in_thread), 1000 + SIGUSR1);
 }
 
-static char folder[64];
+static char folder[64], outside[80];
 
 static int try_paths(void)
 {
@@ -112,10 +112,12 @@ static int try_paths(void)
         return 2;
     if (open("/etc/passwd", O_RDONLY) < 0 || !is_refused(open("/etc/group", O_RDONLY)))
         return 3;
-    if (!is_refused(open("/etc/passwd", O_WRONLY)))
+    if (!is_refused(open("/etc/passwd", O_WRONLY | O_APPEND)))
         return 4;
     if (open("/proc/self/status", O_RDONLY) < 0)
         return 5;
+    if (!is_refused(open(outside, O_WRONLY)) || !is_refused(unlink(outside)))
+        return 7;
     return unlink(file) == 0 ? 0 : 6;
 }
 
@@ -125,7 +127,10 @@ TEST(files_are_confined_to_folders)
         return;
     snprintf(folder, sizeof folder, "%s/oll-confine-XXXXXX", P_tmpdir);
     CHECK(mkdtemp(folder));
+    snprintf(outside, sizeof outside, "%s-outside", folder);
+    close(open(outside, O_WRONLY | O_CREAT, 0600));
     CHECK_EQ(run(try_paths), 0);
+    unlink(outside);
     rmdir(folder);
 }
 
