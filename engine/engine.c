@@ -299,7 +299,10 @@ static oll_status open_prompts(struct oll_engine *e, struct oll_error *err)
     return OLL_OK;
 }
 
-static oll_status open_engine(const struct oll_engine_params *params, bool dry,
+/* How much of an engine is opened. */
+enum extent { OPEN_ALL, OPEN_DRY, OPEN_DRY_WITHOUT_TEXT };
+
+static oll_status open_engine(const struct oll_engine_params *params, enum extent extent,
                               struct oll_engine **out, struct oll_error *err)
 {
     struct oll_engine *e = oll_calloc(1, sizeof *e);
@@ -314,15 +317,18 @@ static oll_status open_engine(const struct oll_engine_params *params, bool dry,
     struct oll_model_params model_params = {.devices = params->devices,
                                             .adapter_path = params->adapter_path,
                                             .n_threads = params->n_threads,
-                                            .dry = dry};
+                                            .no_tokenizer = extent == OPEN_DRY_WITHOUT_TEXT,
+                                            .dry = extent != OPEN_ALL};
     OLL_TRY_DONE(oll_model_load(params->model_path, &model_params, &e->model, err));
     e->info = *oll_model_facts(e->model);
     e->env.tok = oll_model_tokenizer(e->model);
-    uint32_t n_tokens = (uint32_t)oll_tokenizer_n_tokens(e->env.tok);
-    e->env.n_vocab = n_tokens < e->info.n_vocab ? n_tokens : e->info.n_vocab;
+    e->env.n_vocab = e->info.n_vocab;
+    if (e->env.tok && (uint32_t)oll_tokenizer_n_tokens(e->env.tok) < e->info.n_vocab)
+        e->env.n_vocab = (uint32_t)oll_tokenizer_n_tokens(e->env.tok);
     OLL_TRY_DONE(open_contexts(e, params, err));
-    OLL_TRY_DONE(open_prompts(e, err));
-    if (dry) {
+    if (e->env.tok)
+        OLL_TRY_DONE(open_prompts(e, err));
+    if (extent != OPEN_ALL) {
         *out = e;
         return OLL_OK;
     }
@@ -341,13 +347,13 @@ done:
 oll_status oll_engine_open(const struct oll_engine_params *params, struct oll_engine **out,
                            struct oll_error *err)
 {
-    return open_engine(params, false, out, err);
+    return open_engine(params, OPEN_ALL, out, err);
 }
 
-oll_status engine_open_dry(const struct oll_engine_params *params, struct oll_engine **out,
-                           struct oll_error *err)
+oll_status engine_open_dry(const struct oll_engine_params *params, bool with_text,
+                           struct oll_engine **out, struct oll_error *err)
 {
-    return open_engine(params, true, out, err);
+    return open_engine(params, with_text ? OPEN_DRY : OPEN_DRY_WITHOUT_TEXT, out, err);
 }
 
 void oll_engine_close(struct oll_engine *e)

@@ -57,9 +57,10 @@ struct oll_engine {
     atomic_bool abort;     /* read by the device; set under the mutex */
 };
 
-/* As oll_engine_open, without memory for the model and without the thread: only sizes count. */
-oll_status engine_open_dry(const struct oll_engine_params *params, struct oll_engine **out,
-                           struct oll_error *err) OLL_MUST_USE;
+/* As oll_engine_open, without memory for the model and without the thread: only sizes count.
+ * `with_text` false: no tokeniser and no template either. */
+oll_status engine_open_dry(const struct oll_engine_params *params, bool with_text,
+                           struct oll_engine **out, struct oll_error *err) OLL_MUST_USE;
 void engine_any_init(struct oll_engine *e);
 /* Lets the thread look for work (mutex held). */
 void engine_poke(struct oll_engine *e);

@@ -13,7 +13,8 @@ enum {
     REQUEST_BYTES = 32 * 1024,
     EMBED_BYTES = 20 * 1024,
     REQUEST_TOKEN_BYTES = 16,
-    SPARE_PART = 512
+    SPARE_PART = 512,
+    TEXT_FACTOR = 5 /* tokeniser and template against their bytes in the file */
 };
 
 static void sum_weights(const struct oll_model *m, struct oll_plan *plan)
@@ -57,6 +58,68 @@ static void fill(const struct oll_engine *e, const struct oll_engine_params *par
         else
             d->kv_bytes += list->entries[i].n_bytes;
     }
+}
+
+/* ---- layer by layer ---- */
+
+/* Block that a tensor belongs to, n_layer for the output layer, -1 for the embedding. */
+static int64_t layer_of(const struct oll_gguf_tensor *t, uint32_t n_layer)
+{
+    char name[64];
+    unsigned il;
+    snprintf(name, sizeof name, "%.*s", (int)(t->name.len < 63 ? t->name.len : 63), t->name.data);
+    if (sscanf(name, "blk.%u.", &il) == 1)
+        return il < n_layer ? (int64_t)il : n_layer;
+    static const char *const inputs[] = {"token_embd", "position_embd", "token_types"};
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
+        if (strncmp(name, inputs[i], strlen(inputs[i])) == 0)
+            return -1;
+    return n_layer;
+}
+
+/* Cache of a layer in proportion: what it holds per position times the positions it keeps. */
+static double cache_share(const struct oll_engine *e, const struct oll_plan *plan, uint32_t il)
+{
+    const struct layer_hparams *hp = &e->model->hp.layers[il];
+    double n = plan->n_ctx;
+    if (hp->window && (double)hp->window + plan->n_ubatch < n)
+        n = (double)hp->window + plan->n_ubatch;
+    return n * hp->n_head_kv * ((double)hp->head_dim_k + hp->head_dim_v);
+}
+
+static oll_status fill_layers_of(const struct oll_engine *e, struct oll_plan *plan,
+                                 struct oll_error *err)
+{
+    const struct oll_model *m = e->model;
+    const uint32_t n = plan->n_layer;
+    uint64_t file_bytes = 0, embd_bytes = 0;
+    double shares = 0;
+    bool has_output = false;
+    plan->layer_bytes = oll_calloc(n + 1, sizeof *plan->layer_bytes);
+    plan->layer_kv_bytes = oll_calloc(n, sizeof *plan->layer_kv_bytes);
+    if (!plan->layer_bytes || !plan->layer_kv_bytes)
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "no memory for a plan of %u layers", n);
+    for (uint64_t i = 0; i < oll_gguf_n_tensors(m->gguf); i++) {
+        const struct oll_gguf_tensor *t = oll_gguf_tensor_at(m->gguf, i);
+        const int64_t il = layer_of(t, n);
+        *(il < 0 ? &plan->input_bytes : &plan->layer_bytes[il]) += t->n_bytes;
+        file_bytes += t->n_bytes;
+        embd_bytes += il < 0 ? t->n_bytes : 0;
+        has_output |= t->name.len == 13 && memcmp(t->name.data, "output.weight", 13) == 0;
+    }
+    /* Devices lay weights out in their own way: the same share of what they take in all. */
+    const double scale = (double)oll_plan_weights(plan) / (double)(file_bytes ? file_bytes : 1);
+    for (uint32_t il = 0; il <= n; il++)
+        plan->layer_bytes[il] = (uint64_t)((double)plan->layer_bytes[il] * scale);
+    plan->input_bytes = (uint64_t)((double)plan->input_bytes * scale);
+    if (!has_output) /* the embedding is the head, too, wherever that lives */
+        plan->layer_bytes[n] += (uint64_t)((double)embd_bytes * scale);
+    for (uint32_t il = 0; il < n; il++)
+        shares += cache_share(e, plan, il);
+    for (uint32_t il = 0; il < n && shares > 0; il++)
+        plan->layer_kv_bytes[il] =
+            (uint64_t)((double)oll_plan_kv(plan) * cache_share(e, plan, il) / shares);
+    return OLL_OK;
 }
 
 /* ---- the largest passes ---- */
@@ -137,11 +200,21 @@ static oll_status plan_requests(const struct oll_engine *e, const struct oll_mem
     return OLL_OK;
 }
 
+/* The file without its tensors: nearly all of it is vocabulary. */
+static uint64_t header_bytes(const struct oll_model *m)
+{
+    uint64_t n = oll_gguf_file_bytes(m->gguf);
+    for (uint64_t i = 0; i < oll_gguf_n_tensors(m->gguf); i++)
+        n -= oll_gguf_tensor_at(m->gguf, i)->n_bytes;
+    return n;
+}
+
 static oll_status make(struct oll_engine *e, const struct oll_engine_params *params,
                        const struct oll_mem_meter *meter, struct oll_plan *plan,
                        struct oll_error *err)
 {
     fill(e, params, plan);
+    OLL_TRY(fill_layers_of(e, plan, err));
     const uint64_t loaded = (uint64_t)meter->live_bytes;
     OLL_TRY(rehearse(e, err));
     plan->scratch_bytes =
@@ -149,40 +222,26 @@ static oll_status make(struct oll_engine *e, const struct oll_engine_params *par
     uint64_t known = oll_plan_weights(plan) - plan->mapped_bytes + oll_plan_kv(plan) +
                      oll_plan_activations(plan);
     plan->host_bytes = loaded > known ? loaded - known : 0;
+    if (!e->env.tok)
+        plan->host_bytes += TEXT_FACTOR * header_bytes(e->model);
     return plan_requests(e, meter, plan, err);
 }
 
-oll_status oll_plan_make(const struct oll_engine_params *params, struct oll_plan *out,
-                         struct oll_error *err)
+oll_status oll_plan_make(const struct oll_engine_params *params, enum oll_plan_care care,
+                         struct oll_plan *out, struct oll_error *err)
 {
     struct oll_mem_meter meter = {0};
     struct oll_engine *e = NULL;
     struct oll_plan plan = {0};
     oll_mem_meter_set(&meter);
-    oll_status status = engine_open_dry(params, &e, err);
+    oll_status status = engine_open_dry(params, care == OLL_PLAN_EXACT, &e, err);
     if (status == OLL_OK)
         status = make(e, params, &meter, &plan, err);
     oll_engine_close(e);
     oll_mem_meter_set(NULL);
     if (status == OLL_OK)
         *out = plan;
+    else
+        oll_plan_free(&plan);
     return status;
-}
-
-/* ---- sums ---- */
-
-#define SUM(field)                                                                                 \
-    uint64_t sum = 0;                                                                              \
-    for (int d = 0; d < plan->n_device; d++)                                                       \
-        sum += plan->devices[d].field;                                                             \
-    return sum
-
-uint64_t oll_plan_weights(const struct oll_plan *plan) { SUM(weights_bytes); }
-uint64_t oll_plan_kv(const struct oll_plan *plan) { SUM(kv_bytes); }
-uint64_t oll_plan_activations(const struct oll_plan *plan) { SUM(activation_bytes); }
-
-uint64_t oll_plan_total(const struct oll_plan *plan)
-{
-    return oll_plan_weights(plan) + oll_plan_kv(plan) + oll_plan_activations(plan) +
-           plan->scratch_bytes + plan->host_bytes;
 }

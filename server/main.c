@@ -20,6 +20,7 @@ extern const struct cli_command cli_tokenize, cli_detokenize;
 extern const struct cli_command cli_bench;
 extern const struct cli_command cli_gguf;
 extern const struct cli_command cli_template;
+extern const struct cli_command cli_plan;
 extern const struct cli_command cli_logits;
 extern const struct cli_command cli_perplexity;
 extern const struct cli_command cli_embed;
@@ -54,6 +55,7 @@ const struct cli_command *const cli_commands[] = {
     &cli_detokenize,
     &cli_gguf,
     &cli_template,
+    &cli_plan,
     &cli_logits,
     &cli_perplexity,
     &cli_bench,

@@ -40,7 +40,7 @@ static void write_entry(struct oll_json_writer *w, const struct schedule_entry *
     ollama_write_details(w, m, OLLAMA_DETAILS_PS);
     write_text(w, "expires_at", expires);
     oll_json_write_key(w, "size_vram");
-    oll_json_write_uint(w, 0);
+    oll_json_write_uint(w, e->vram_bytes);
     oll_json_write_key(w, "context_length");
     oll_json_write_uint(w, e->n_ctx);
     oll_json_write_object_end(w);

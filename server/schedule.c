@@ -24,7 +24,9 @@ struct model {
     struct runner_engine *engine;
     char *path, *adapter_path, *name; /* adapter_path NULL: none */
     struct policy_options options;
-    uint64_t size_bytes;
+    char devices[OLL_PLAN_TEXT_MAX]; /* of its layers; "": as configured */
+    bool is_planned;
+    uint64_t size_bytes, vram_bytes;
     uint32_t n_ctx;
 };
 
@@ -37,7 +39,7 @@ struct lease {
 struct request {
     struct policy_waiter waiter;
     const struct schedule_want *want;
-    uint64_t file_bytes;
+    struct place_task task;
     bool is_answered;
     oll_status status;
     struct oll_error err;
@@ -45,7 +47,7 @@ struct request {
 
 /* Why a load failed, for all who waited for it. */
 struct failure {
-    const struct model *model;
+    const char *path, *adapter_path;
     oll_status status;
     struct oll_error detail;
 };
@@ -53,7 +55,8 @@ struct failure {
 struct schedule {
     struct schedule_config config;
     struct schedule_runners runners;
-    pthread_mutex_t lock; /* all that follows */
+    struct oll_plan_room room; /* devices with memory of their own */
+    pthread_mutex_t lock;      /* all that follows */
     pthread_cond_t answered;
     pthread_cond_t timer; /* for the clock's thread */
     pthread_cond_t idle;  /* a worker has ended */
@@ -98,9 +101,9 @@ static const char *without_path(const char *text, const char *path)
 
 static oll_status say_failure(const struct failure *f, struct oll_error *err)
 {
-    const char *text = without_path(oll_error_text(&f->detail), f->model->path);
-    if (f->model->adapter_path)
-        text = without_path(text, f->model->adapter_path);
+    const char *text = without_path(oll_error_text(&f->detail), f->path);
+    if (f->adapter_path)
+        text = without_path(text, f->adapter_path);
     /* What became of a process is no fault of the model's file. */
     if (f->status == OLL_ERR_INTERNAL || f->status == OLL_ERR_BUSY || f->status == OLL_ERR_CANCELED)
         return OLL_FAIL(err, f->status, "%s", text);
@@ -125,6 +128,23 @@ static void answer(struct schedule *s, struct request *r, const struct policy_ac
     else if (a->kind == POLICY_FAIL)
         r->err = r->waiter.err;
     pthread_cond_broadcast(&s->answered);
+}
+
+static struct oll_engine_params engine_params(const struct schedule_config *config,
+                                              const struct model *m)
+{
+    const struct policy_options *o = &m->options;
+    return (struct oll_engine_params){
+        .model_path = m->path,
+        .adapter_path = m->adapter_path,
+        .n_ctx = o->n_ctx,
+        .n_slots = config->n_slots,
+        .n_ubatch = o->num_batch > 0 && o->num_batch < 65536 ? (uint32_t)o->num_batch : 0,
+        .n_threads =
+            o->num_thread > 0 && o->num_thread < 4096 ? (int)o->num_thread : config->n_threads,
+        .kv_dtype = config->kv_dtype,
+        .devices = m->devices[0] ? m->devices : config->devices,
+    };
 }
 
 /* ---- loads and unloadings, each on a thread of its own ---- */
@@ -162,21 +182,13 @@ static void take_loss(void *arg)
 
 static oll_status open_runner(struct model *m, struct oll_error *detail)
 {
-    const struct schedule_config *config = &m->schedule->config;
-    const struct policy_options *o = &m->options;
-    struct runner_wish wish = {.name = m->name, .gone = is_unwanted, .lost = take_loss, .arg = m};
-    wish.params = (struct oll_engine_params){
-        .model_path = m->path,
-        .adapter_path = m->adapter_path,
-        .n_ctx = o->n_ctx,
-        .n_slots = config->n_slots,
-        .n_ubatch = o->num_batch > 0 && o->num_batch < 65536 ? (uint32_t)o->num_batch : 0,
-        .n_threads =
-            o->num_thread > 0 && o->num_thread < 4096 ? (int)o->num_thread : config->n_threads,
-        .kv_dtype = config->kv_dtype,
-        .devices = config->devices,
-    };
-    return m->schedule->runners.open(config->processes, &wish, &m->engine, detail);
+    const struct schedule *s = m->schedule;
+    const struct runner_wish wish = {.params = engine_params(&s->config, m),
+                                     .name = m->name,
+                                     .gone = is_unwanted,
+                                     .lost = take_loss,
+                                     .arg = m};
+    return s->runners.open(s->config.processes, &wish, &m->engine, detail);
 }
 
 /* Reports a load that has ended; the lock is held. After a failure the model is gone. */
@@ -185,12 +197,14 @@ static void finish_load(struct model *m, oll_status status, const struct oll_err
     struct schedule *s = m->schedule;
     if (status == OLL_OK) {
         const struct oll_model_info *info = s->runners.info(m->engine);
-        m->size_bytes = info->weights_bytes + info->kv_bytes + info->activation_bytes;
+        if (!m->is_planned)
+            m->size_bytes = info->weights_bytes + info->kv_bytes + info->activation_bytes;
         m->n_ctx = info->n_ctx;
         policy_loaded(s->policy, m->policy, OLL_OK, NULL, oll_clock_ns());
         return;
     }
-    struct failure f = {.model = m, .status = status, .detail = *detail};
+    struct failure f = {
+        .path = m->path, .adapter_path = m->adapter_path, .status = status, .detail = *detail};
     policy_loaded(s->policy, m->policy, status, &f, oll_clock_ns());
     pump(s);
     free_model(m);
@@ -252,7 +266,10 @@ static struct model *new_model(struct schedule *s, const struct request *r,
     m->name = oll_strdup(want->name);
     m->options = policy->options;
     m->n_ctx = policy->options.n_ctx;
-    m->size_bytes = policy->footprint.bytes[0];
+    m->is_planned = r->task.has_plan;
+    m->size_bytes = place_bytes(&policy->footprint);
+    m->vram_bytes = place_vram_bytes(&r->task, &policy->footprint);
+    memcpy(m->devices, r->task.place.devices, sizeof m->devices);
     if (m->path && m->name && !m->adapter_path == !want->adapter_path)
         return m;
     free_model(m);
@@ -261,7 +278,6 @@ static struct model *new_model(struct schedule *s, const struct request *r,
 
 static void begin_load(struct schedule *s, const struct policy_action *a)
 {
-    static const struct model nobody = {.path = ""};
     struct oll_error detail = {0};
     struct model *m = new_model(s, (const struct request *)a->waiter, a->model);
     a->model->user = m;
@@ -272,7 +288,7 @@ static void begin_load(struct schedule *s, const struct policy_action *a)
         finish_load(m, OLL_ERR_INTERNAL, &detail);
         return;
     }
-    struct failure f = {.model = &nobody, .status = OLL_ERR_INTERNAL, .detail = detail};
+    struct failure f = {.path = "", .status = OLL_ERR_INTERNAL, .detail = detail};
     policy_loaded(s->policy, a->model, OLL_ERR_INTERNAL, &f, oll_clock_ns());
     pump(s);
 }
@@ -292,8 +308,9 @@ static void begin_unload(struct schedule *s, struct model *m)
 
 static void read_memory(struct schedule *s)
 {
-    uint64_t bytes = oll_platform_memory_free();
-    policy_memory(s->policy, &bytes);
+    uint64_t bytes[POLICY_MAX_DEVICES];
+    place_free_bytes(&s->room, bytes);
+    policy_memory(s->policy, bytes);
 }
 
 /* Carries out what the policy decides, until it has nothing more to say. The lock is held. */
@@ -329,16 +346,12 @@ static void *clock_main(void *arg)
     return NULL;
 }
 
-/* One that takes all there is: files larger than the machine are refused by the engine. */
 static enum policy_fit place(void *arg, struct policy_waiter *waiter,
                              const struct policy_room *room, struct policy_footprint *out)
 {
     (void)arg;
-    const struct request *r = (const struct request *)waiter;
-    out->bytes[0] = r->file_bytes;
-    out->devices = 1;
-    return r->file_bytes <= room->free_bytes[0] || room->may_split ? POLICY_FITS
-                                                                   : POLICY_NEEDS_ROOM;
+    struct request *r = (struct request *)waiter;
+    return place_find(&r->task, waiter->want.options.n_ctx, room, out, &waiter->err);
 }
 
 static void init_sync(struct schedule *s)
@@ -372,16 +385,24 @@ oll_status schedule_new(const struct schedule_config *config, struct schedule **
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the scheduler");
     s->config = *config;
     s->runners = config->runners ? *config->runners : children;
-    uint64_t total = oll_platform_memory_total();
+    s->room =
+        (struct oll_plan_room){.reserve_bytes = config->reserve_bytes, .spread = config->spread};
+    if (oll_plan_is_room(config->devices)) {
+        oll_status status = oll_plan_read_room(config->devices, &s->room, err);
+        if (status != OLL_OK) {
+            oll_free(s);
+            return status;
+        }
+        s->config.devices = NULL;
+    }
     struct policy_config policy = {
         .max_loaded = config->max_loaded,
         .max_waiting = config->max_waiting,
         .keep_alive_ns = config->keep_alive_ns,
         .load_timeout_ns = config->load_timeout_ns,
-        .n_device = 1,
-        .devices = {{.total_bytes = total ? total : UINT64_MAX}},
         .place = place,
     };
+    place_devices(&s->room, &policy);
     init_sync(s);
     s->policy = policy_new(&policy);
     if (!s->policy || pthread_create(&s->clock, NULL, clock_main, s) != 0) {
@@ -430,7 +451,7 @@ static uint32_t wanted_ctx(const struct schedule *s, const struct schedule_want 
 {
     int64_t n = want->num_ctx > 0 ? want->num_ctx
                 : s->config.n_ctx ? s->config.n_ctx
-                                  : POLICY_AUTO_CTX;
+                                  : place_auto_ctx(&s->room);
     if (want->n_ctx_train > 0 && (uint64_t)n > want->n_ctx_train)
         n = (int64_t)want->n_ctx_train;
     return n < MIN_CTX ? MIN_CTX : n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
@@ -493,17 +514,52 @@ static oll_status wait_for_answer(struct schedule *s, struct request *r, struct 
     return r->status;
 }
 
+static oll_status refuse(struct oll_error *err)
+{
+    return OLL_FAIL(err, OLL_ERR_BUSY,
+                    "server busy, please try again.  maximum pending requests exceeded");
+}
+
+/* What the model would take. Costs as much as reading the file's header, hence without the lock. */
+static oll_status make_plan(const struct schedule *s, struct request *r, struct oll_error *err)
+{
+    const struct schedule_want *want = r->want;
+    struct failure f = {.path = want->path, .adapter_path = want->adapter_path};
+    r->task.file_bytes = file_bytes(want->path);
+    r->task.room = s->room;
+    r->task.room.num_gpu = want->num_gpu;
+    r->task.room.main_gpu = want->main_gpu;
+    if (!s->config.plan)
+        return OLL_OK;
+    const struct model m = {.path = (char *)want->path,
+                            .adapter_path = (char *)want->adapter_path,
+                            .options = r->waiter.want.options};
+    const struct oll_engine_params params = engine_params(&s->config, &m);
+    f.status = s->config.plan(&params, OLL_PLAN_QUICK, &r->task.plan, &f.detail);
+    r->task.has_plan = f.status == OLL_OK;
+    if (f.status == OLL_OK)
+        return OLL_OK;
+    oll_log(OLL_LOG_ERROR, "schedule", "cannot load %s: %s", want->name, oll_error_text(&f.detail));
+    return say_failure(&f, err);
+}
+
 /* A leased model in r->waiter.model. */
 static oll_status get_model(struct schedule *s, struct request *r, struct oll_error *err)
 {
     pthread_mutex_lock(&s->lock);
+    bool done = policy_try(s->policy, &r->waiter, oll_clock_ns());
+    bool full = !done && policy_is_full(s->policy);
+    pthread_mutex_unlock(&s->lock);
+    if (done)
+        return OLL_OK;
+    if (full)
+        return refuse(err);
+    OLL_TRY(make_plan(s, r, err));
     oll_status status = OLL_OK;
+    pthread_mutex_lock(&s->lock);
     switch (policy_acquire(s->policy, &r->waiter, oll_clock_ns())) {
     case POLICY_GRANTED: break;
-    case POLICY_REFUSED:
-        status = OLL_FAIL(err, OLL_ERR_BUSY,
-                          "server busy, please try again.  maximum pending requests exceeded");
-        break;
+    case POLICY_REFUSED: status = refuse(err); break;
     case POLICY_QUEUED:
         pump(s);
         status = wait_for_answer(s, r, err);
@@ -516,19 +572,23 @@ static oll_status get_model(struct schedule *s, struct request *r, struct oll_er
 oll_status schedule_acquire(struct schedule *s, const struct schedule_want *want,
                             struct lease **out, struct oll_error *err)
 {
-    struct request r = {.want = want, .file_bytes = file_bytes(want->path)};
+    struct request *r = oll_calloc(1, sizeof *r);
     struct lease *lease = oll_calloc(1, sizeof *lease);
     char *key = key_of(want->path, want->adapter_path);
     oll_status status;
-    if (!lease || !key) {
+    if (!r || !lease || !key) {
         status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a request");
         goto done;
     }
-    fill_want(s, want, key, &r.waiter.want);
-    OLL_TRY_DONE(get_model(s, &r, err));
-    *lease = (struct lease){.schedule = s, .model = r.waiter.model};
+    r->want = want;
+    fill_want(s, want, key, &r->waiter.want);
+    OLL_TRY_DONE(get_model(s, r, err));
+    *lease = (struct lease){.schedule = s, .model = r->waiter.model};
     *out = lease;
 done:
+    if (r)
+        place_task_free(&r->task);
+    oll_free(r);
     oll_free(key);
     if (status != OLL_OK)
         oll_free(lease);
@@ -601,6 +661,7 @@ oll_status schedule_list(struct schedule *s, struct oll_arena *arena, struct sch
             (*out)[(*n)++] = (struct schedule_entry){
                 .name = oll_arena_strdup(arena, model->name),
                 .size_bytes = model->size_bytes,
+                .vram_bytes = model->vram_bytes,
                 .n_ctx = model->n_ctx,
                 .expires_in_ns = life_of(m, now),
             };

@@ -12,6 +12,7 @@
 #include "engine/base/arena.h"
 #include "engine/oll.h"
 #include "server/runner.h"
+#include "server/schedule_place.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -38,7 +39,12 @@ struct schedule_config {
     uint32_t n_slots;        /* sequences of one model at once; 0: 1 */
     int n_threads;           /* 0: the engine's choice */
     enum oll_dtype kv_dtype;
-    const char *devices; /* of the layers; NULL: the engine's choice. Outlives the schedule */
+    /* Of the layers: a list for the engine, or memory to be filled ("ref=64M,cpu"); NULL: the
+     * engine's choice. Outlives the schedule. */
+    const char *devices;
+    uint64_t reserve_bytes;                 /* kept free on each device with memory of its own */
+    bool spread;                            /* over all devices, not over as few as possible */
+    schedule_plan_fn plan;                  /* NULL: models are placed by the size of their file */
     const struct schedule_runners *runners; /* NULL: those of server/runner.h */
     struct runners *processes; /* how models get processes; NULL: they run in this one */
 };
@@ -75,8 +81,8 @@ struct runner_engine *schedule_engine(const struct lease *lease);
 
 /* A loaded model, as lists show it. */
 struct schedule_entry {
-    const char *name;    /* that loaded it */
-    uint64_t size_bytes; /* weights, KV cache and activations */
+    const char *name;                /* that loaded it */
+    uint64_t size_bytes, vram_bytes; /* all of it; in memory of devices */
     uint32_t n_ctx;
     int64_t expires_in_ns; /* from now; SCHEDULE_FOREVER: never */
 };

@@ -246,16 +246,27 @@ int policy_position(const struct policy *p, const struct policy_waiter *waiter)
     return n;
 }
 
-enum policy_answer policy_acquire(struct policy *p, struct policy_waiter *waiter, uint64_t now)
+bool policy_try(struct policy *p, struct policy_waiter *waiter, uint64_t now)
 {
     struct policy_model *m = find(p, waiter->want.key);
+    if (!m || m->state != POLICY_READY || !serves(m, waiter))
+        return false;
+    lease(m, waiter, now);
+    return true;
+}
+
+/* The one whose turn it is at once does not count. */
+bool policy_is_full(const struct policy *p)
+{
+    return p->waiters && policy_n_waiting(p) >= p->config.max_waiting;
+}
+
+enum policy_answer policy_acquire(struct policy *p, struct policy_waiter *waiter, uint64_t now)
+{
     struct policy_waiter **link = &p->waiters;
-    if (m && m->state == POLICY_READY && serves(m, waiter)) {
-        lease(m, waiter, now);
+    if (policy_try(p, waiter, now))
         return POLICY_GRANTED;
-    }
-    /* The one whose turn it is at once does not count. */
-    if (p->waiters && policy_n_waiting(p) >= p->config.max_waiting)
+    if (policy_is_full(p))
         return POLICY_REFUSED;
     while (*link)
         link = &(*link)->next;

@@ -126,6 +126,10 @@ enum policy_answer { POLICY_GRANTED, POLICY_QUEUED, POLICY_REFUSED };
  * stays where it is until then. REFUSED: too many wait. */
 enum policy_answer policy_acquire(struct policy *policy, struct policy_waiter *waiter,
                                   uint64_t now);
+/* Whether a loaded model serves the waiter at once, which then has leased it; it never waits. */
+bool policy_try(struct policy *policy, struct policy_waiter *waiter, uint64_t now);
+/* Whether a waiter would be refused. */
+bool policy_is_full(const struct policy *policy);
 /* A queued waiter is not interested any more. */
 void policy_cancel(struct policy *policy, struct policy_waiter *waiter);
 /* Gives a lease back. */

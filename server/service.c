@@ -3,6 +3,7 @@
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "engine/base/platform.h"
+#include "engine/plan.h"
 #include "server/access.h"
 #include "server/app.h"
 #include "server/duration.h"
@@ -26,7 +27,8 @@ struct service {
     struct app app;
     struct access *access;
     struct http_server *http;
-    struct runners *runners; /* NULL: models run in this process */
+    char devices[ENV_TEXT_MAX]; /* OLL_DEVICES; "": not set */
+    struct runners *runners;    /* NULL: models run in this process */
 };
 
 static enum oll_dtype kv_dtype(void)
@@ -40,8 +42,12 @@ static enum oll_dtype kv_dtype(void)
     return OLL_F16;
 }
 
-static struct schedule_config schedule_settings(const struct service_config *config)
+static struct schedule_config schedule_settings(struct service *s,
+                                                const struct service_config *config)
 {
+    const char *devices = config->devices;
+    if (!devices && env_text("OLL_DEVICES", s->devices))
+        devices = s->devices;
     uint64_t slots = env_uint("OLLAMA_NUM_PARALLEL", 1);
     uint64_t ctx = env_uint("OLLAMA_CONTEXT_LENGTH", 0);
     uint64_t loaded = env_uint("OLLAMA_MAX_LOADED_MODELS", 0);
@@ -58,7 +64,10 @@ static struct schedule_config schedule_settings(const struct service_config *con
                    : slots < 256 ? (uint32_t)slots
                                  : 256,
         .kv_dtype = kv_dtype(),
-        .devices = config->devices,
+        .devices = devices,
+        .reserve_bytes = env_uint("OLLAMA_GPU_OVERHEAD", 0),
+        .spread = env_bool("OLLAMA_SCHED_SPREAD", false),
+        .plan = oll_plan_make,
     };
 }
 
@@ -146,7 +155,7 @@ static oll_status set_up(struct service *s, const struct service_config *config,
                          struct oll_error *err)
 {
     char text[ENV_TEXT_MAX];
-    struct schedule_config settings = schedule_settings(config);
+    struct schedule_config settings = schedule_settings(s, config);
     OLL_TRY(access_new(env_text("OLLAMA_ORIGINS", text) ? text : NULL, &s->access, err));
     s->app.access = s->access;
     OLL_TRY(guard(s, config, err));

@@ -68,19 +68,34 @@ static void fill_slots(struct oll_engine *engine, const struct oll_engine_params
     }
 }
 
+/* A plan without the tokeniser is no smaller, and not much larger. */
+static void check_quick(const struct oll_engine_params *params, double peak, const char *name)
+{
+    struct oll_plan plan = {0};
+    CHECK_OK(oll_plan_make(params, OLL_PLAN_QUICK, &plan, NULL));
+    const double ratio = (double)oll_plan_total(&plan) / peak;
+    CHECK_MSG(ratio >= 1 && ratio <= 1.15, "%s: quick plan / peak is %.3f", name, ratio);
+    uint64_t sum = plan.input_bytes;
+    for (uint32_t il = 0; il <= plan.n_layer; il++)
+        sum += plan.layer_bytes[il] + (il < plan.n_layer ? plan.layer_kv_bytes[il] : 0);
+    CHECK_MSG(sum + 2 * plan.n_layer + 2 >= oll_plan_weights(&plan) + oll_plan_kv(&plan),
+              "%s: layers make less than the whole", name);
+    oll_plan_free(&plan);
+}
+
 static void check_file(const char *path, const struct oll_engine_params *wanted)
 {
     struct oll_engine_params params = *wanted;
     struct oll_engine *engine;
     struct oll_error err = {0};
-    struct oll_plan plan;
+    struct oll_plan plan = {0};
     const char *name = strrchr(path, '/') + 1;
     params.model_path = path;
-    oll_status status = oll_plan_make(&params, &plan, &err);
+    oll_status status = oll_plan_make(&params, OLL_PLAN_EXACT, &plan, &err);
     if (status == OLL_ERR_LIMIT) { /* has learned fewer positions */
         params.n_ctx = params.n_ubatch = 128;
         err = (struct oll_error){0};
-        status = oll_plan_make(&params, &plan, &err);
+        status = oll_plan_make(&params, OLL_PLAN_EXACT, &plan, &err);
     }
     if (status == OLL_ERR_UNSUPPORTED) {
         printf("       %-24s not supported\n", name);
@@ -103,6 +118,8 @@ static void check_file(const char *path, const struct oll_engine_params *wanted)
            (double)oll_plan_activations(&plan) / 1024, (double)plan.scratch_bytes / 1024,
            (double)plan.host_bytes / 1024);
     CHECK_MSG(ratio >= 1 && ratio <= 1.05, "%s: plan / peak is %.3f", name, ratio);
+    oll_plan_free(&plan);
+    check_quick(&params, peak, name);
 }
 
 static int compare(const void *a, const void *b)

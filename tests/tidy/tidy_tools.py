@@ -48,9 +48,9 @@ SYMBOL_PREFIXES = {
     "kernels": ("op_",),  # the ops of device.h
     "tokenizer": ("pretok_", "encoder_", "charsmap_", "fragments_"),
     "sampler": ("gbnf_", "machine_", "schema_", "shape_", "shapes_"),
-    "engine": ("block_", "moe_", "plan_", "ubatch_"),
+    "engine": ("block_", "fill_", "moe_", "plan_", "ubatch_"),
     "registry": ("transfer_",),
-    "server": ("policy_",),  # schedule_policy.h
+    "server": ("place_", "policy_"),  # the scheduler's
 }
 
 

@@ -65,8 +65,8 @@ TABLE = [
      "    if (m ||"),
     ("beside others a part may stay on the processor", "room = {.may_split = !p->models && !t->has_claims}",
      "room = {.may_split = true}"),
-    ("the queue has no end", "if (p->waiters && policy_n_waiting(p) >= p->config.max_waiting)",
-     "if (false)"),
+    ("the queue has no end", "return p->waiters && policy_n_waiting(p) >= p->config.max_waiting;",
+     "return false;"),
     ("the load under way counts as one that waits", "n += !w->is_first;", "n += 1;"),
 ]
 
