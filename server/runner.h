@@ -28,8 +28,8 @@ struct runner_wish {
     struct oll_engine_params params;
     const char *name; /* for logs and messages */
     /* Both may be NULL. `gone` is asked now and then by the calling thread: true ends the load with
-     * OLL_ERR_CANCELED. `lost` is called once by another thread when the process of a loaded model
-     * has died, not behind runner_close. */
+     * OLL_ERR_CANCELED. `lost` is called once by another thread when a loaded model is of no more
+     * use, because its process has died or its device has failed; not behind runner_close. */
     bool (*gone)(void *arg);
     void (*lost)(void *arg);
     void *arg;

@@ -661,7 +661,7 @@ int runner_child_run(int fd)
     if (status == OLL_OK) {
         oll_log_set_level(c.open.log_level);
         oll_log_set_tag(c.open.name);
-        oll_confine_child(fd + 1, c.open.log_level >= OLL_LOG_DEBUG);
+        oll_confine_child("oll runner", fd + 1, c.open.log_level >= OLL_LOG_DEBUG);
         confine_early(&c);
         if (pthread_create(&c.sender, NULL, sender_main, &c) != 0)
             status = OLL_ERR_MEMORY;

@@ -62,6 +62,9 @@ struct runner_process {
     struct message_reader reader;
     char line[PROCESS_LINE_MAX], last_line[PROCESS_LINE_MAX]; /* of its log */
     size_t n_line;
+    uint64_t log_ns;   /* when the present second of the log began */
+    uint32_t n_second; /* lines of it */
+    bool retired;      /* its device failed: it is of no more use */
 
     pthread_mutex_t lock; /* all that follows */
     pthread_cond_t changed;

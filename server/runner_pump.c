@@ -66,6 +66,7 @@ static bool take_event(struct runner_process *p, struct waiting *w, const struct
         finish(p, w);
     if (node->event.kind == OLL_EVENT_DONE)
         runners_note_success(p->runners, p->path);
+    p->retired |= node->event.kind == OLL_EVENT_ERROR && node->event.status == OLL_ERR_DEVICE;
     return true;
 }
 
@@ -147,6 +148,14 @@ static bool take(struct runner_process *p, const struct message *m)
     return good;
 }
 
+/* Who gives out runners is told that this one is of no more use, once. */
+static void tell_loss(struct runner_process *p)
+{
+    if (p->lost)
+        p->lost(p->lost_arg);
+    p->lost = NULL;
+}
+
 static enum end read_messages(struct runner_process *p, struct oll_error *wrong)
 {
     const oll_status filled = message_reader_fill(&p->reader, p->fd);
@@ -170,6 +179,8 @@ static enum end read_messages(struct runner_process *p, struct oll_error *wrong)
     if (end == END_NONE && status != OLL_ERR_TIMEOUT)
         end = END_WRONG;
     pthread_mutex_unlock(&p->lock);
+    if (p->retired)
+        tell_loss(p);
     return end;
 }
 
@@ -374,10 +385,10 @@ static void end_process(struct runner_process *p, enum end end, const struct oll
 static void tell(struct runner_process *p)
 {
     pthread_mutex_lock(&p->lock);
-    const bool lost = p->state == PROCESS_READY && !p->closing && p->lost;
+    const bool lost = p->state == PROCESS_READY && !p->closing;
     pthread_mutex_unlock(&p->lock);
     if (lost)
-        p->lost(p->lost_arg);
+        tell_loss(p);
     pthread_mutex_lock(&p->lock);
     p->state = PROCESS_DEAD;
     for (struct waiting *w = p->waiting; w; w = w->next)

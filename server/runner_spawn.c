@@ -14,7 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LIVE_MS = 2000, POLL_MS = 2 };
+enum {
+    LIVE_MS = 2000,
+    POLL_MS = 2,
+    READS_MAX = 32,        /* of the log at once, before something else has its turn */
+    LINES_PER_SECOND = 200 /* that go into the server's log */
+};
 
 extern char **environ;
 
@@ -113,6 +118,20 @@ oll_status runner_spawn(struct runner_process *p, struct oll_error *err)
 
 /* ---- log ---- */
 
+/* Whether one more line of this second may be written: who floods the log fills a disk. */
+static bool may_log(struct runner_process *p)
+{
+    const uint64_t now = oll_clock_ns();
+    if (now - p->log_ns >= 1000000000u) {
+        p->log_ns = now;
+        p->n_second = 0;
+    }
+    if (p->n_second++ == LINES_PER_SECOND)
+        oll_log_warn("runner", "%s: more than %d lines in a second; the rest of them is left out",
+                     p->name, LINES_PER_SECOND);
+    return p->n_second <= LINES_PER_SECOND;
+}
+
 /* Its own lines go on as they are; what is not one (a message of a library) gets a head. */
 static void take_line(struct runner_process *p)
 {
@@ -121,6 +140,8 @@ static void take_line(struct runner_process *p)
         return;
     memcpy(p->last_line, p->line, p->n_line + 1);
     p->n_line = 0;
+    if (!may_log(p))
+        return;
     if (strncmp(p->last_line, "time=", 5) == 0)
         oll_log_forward(p->last_line);
     else
@@ -130,15 +151,16 @@ static void take_line(struct runner_process *p)
 bool runner_read_log(struct runner_process *p)
 {
     char bytes[2048];
-    ssize_t n;
-    while ((n = read(p->log_fd, bytes, sizeof bytes)) > 0)
+    ssize_t n = 0;
+    for (int k = 0; k < READS_MAX && (n = read(p->log_fd, bytes, sizeof bytes)) > 0; k++)
         for (ssize_t i = 0; i < n; i++) {
             if (bytes[i] == '\n' || p->n_line == PROCESS_LINE_MAX - 1)
                 take_line(p);
             if (bytes[i] != '\n')
                 p->line[p->n_line++] = bytes[i] ? bytes[i] : ' ';
         }
-    const bool goes_on = n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR);
+    const bool goes_on =
+        n > 0 || (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR));
     if (!goes_on)
         take_line(p);
     return goes_on;

@@ -9,8 +9,9 @@
 #include <stdbool.h>
 
 /* For a child at its start: it ends with the thread that started it, is the first to go when memory
- * is short, has no descriptors from `n_fds` on, and leaves no core unless `keep_core`. */
-void oll_confine_child(int n_fds, bool keep_core);
+ * is short, has no descriptors from `n_fds` on, and leaves no core unless `keep_core`. `name` is
+ * what lists of processes show. */
+void oll_confine_child(const char *name, int n_fds, bool keep_core);
 
 /* What this system can take away. */
 enum oll_confine_means {

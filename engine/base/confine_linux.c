@@ -46,8 +46,9 @@ static void close_from(int first)
         close(fd);
 }
 
-void oll_confine_child(int n_fds, bool keep_core)
+void oll_confine_child(const char *name, int n_fds, bool keep_core)
 {
+    prctl(PR_SET_NAME, name);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     write_text("/proc/self/oom_score_adj", "500");
     if (!keep_core) {

@@ -3,8 +3,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-void oll_confine_child(int n_fds, bool keep_core)
+void oll_confine_child(const char *name, int n_fds, bool keep_core)
 {
+    (void)name;
     struct rlimit none = {0, 0}, limit = {.rlim_cur = 1024};
     if (!keep_core)
         setrlimit(RLIMIT_CORE, &none);

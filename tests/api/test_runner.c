@@ -290,6 +290,40 @@ TEST(a_death_is_told_to_all_with_its_reason)
     }
 }
 
+TEST(a_failure_of_the_device_retires_a_runner)
+{
+    struct runners *runners = make_runners(SILENCE_MS, 0);
+    struct runner_engine *engine = must_open(runners);
+    char text[64];
+    atomic_store(&n_lost, 0);
+    take(engine, ask(engine, "error 14 wrong bytes"), text, sizeof text);
+    CHECK_EQ(atomic_load(&n_lost), 0);
+    take(engine, ask(engine, "error 15 the device is gone"), text, sizeof text);
+    CHECK_STR(text, "the device is gone");
+    take(engine, ask(engine, "error 15 once more"), text, sizeof text);
+    CHECK_EQ(atomic_load(&n_lost), 1);
+    runner_close(engine);
+    CHECK_EQ(atomic_load(&n_lost), 1);
+    runners_free(runners);
+}
+
+TEST(a_flood_in_the_log_holds_nothing_up)
+{
+    struct runners *runners = make_runners(SILENCE_MS, 0);
+    struct runner_engine *engine = must_open(runners);
+    struct oll_strbuf script;
+    char text[64];
+    oll_strbuf_init(&script, 1 << 20);
+    for (int i = 0; i < 3000; i++)
+        oll_strbuf_printf(&script, "log line %d of many, long enough to fill a pipe soon\n", i);
+    oll_strbuf_adds(&script, "text dry");
+    take(engine, ask(engine, script.data), text, sizeof text);
+    CHECK_STR(text, "drydone");
+    oll_strbuf_free(&script);
+    runner_close(engine);
+    runners_free(runners);
+}
+
 static void die(struct runners *runners)
 {
     struct runner_engine *engine = NULL;

@@ -138,7 +138,7 @@ static int try_child(void)
 {
     char text[16] = "";
     const int kept = dup2(0, 5), closed = dup2(0, 6);
-    oll_confine_child(6, false);
+    oll_confine_child("child", 6, false);
     if (kept != 5 || closed != 6 || fcntl(5, F_GETFD) < 0 || fcntl(6, F_GETFD) >= 0)
         return 1;
     FILE *f = fopen("/proc/self/oom_score_adj", "r");
