@@ -218,11 +218,12 @@ static bool read_count(const char *path, const char *word, uint64_t *out)
 
 uint64_t oll_platform_oom_kills(void)
 {
-    uint64_t n = 0;
-    if (!read_count("/sys/fs/cgroup/memory.events", "oom_kill", &n) &&
-        !read_count("/sys/fs/cgroup/memory/memory.oom_control", "oom_kill", &n))
-        read_count("/proc/vmstat", "oom_kill", &n);
-    return n;
+    /* The mount's root is this process' group in a container alone; the machine's count has all. */
+    uint64_t group = 0, machine = 0;
+    if (!read_count("/sys/fs/cgroup/memory.events", "oom_kill", &group))
+        read_count("/sys/fs/cgroup/memory/memory.oom_control", "oom_kill", &group);
+    read_count("/proc/vmstat", "oom_kill", &machine);
+    return group + machine;
 }
 
 bool oll_platform_executable(char *out, size_t n)

@@ -5,6 +5,7 @@
 Time-outs are shortened by OLL_RUNNER_TIMEOUT: a stop of a fifth of it goes on, a longer one is ended and told.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -19,6 +20,7 @@ import time
 from runner_tools import (children, open_files, runners, send, status_value, stat_fields, stop_and_go, wait_for)
 from served import Checks, Server, skip
 
+REAL_MODEL = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SILENCE_S = 2
 STOPPED = "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error"
 ASK = {"model": "tiny", "prompt": "Once", "raw": True, "stream": False, "options": {"num_predict": 8, "seed": 1}}
@@ -176,6 +178,46 @@ def check_starved(checks, oll, folder, model):
     checks.true(n_refused > 3, f"{n_refused} limits were too small")
 
 
+@contextlib.contextmanager
+def memory_group(limit):
+    """A cgroup with a limit of memory (version 1), or None where there is none to be had."""
+    path = f"/sys/fs/cgroup/memory/oll-test-{os.getpid()}"
+    try:
+        os.mkdir(path)
+    except OSError:
+        yield None
+        return
+    try:
+        with open(os.path.join(path, "memory.limit_in_bytes"), "w", encoding="utf-8") as f:
+            f.write(str(limit))
+        yield path
+    finally:
+        wait_for(lambda: not open(os.path.join(path, "tasks"), encoding="utf-8").read(), 10)
+        os.rmdir(path)
+
+
+def check_out_of_memory(checks, oll, folder):
+    """The kernel ends a runner for want of memory: it is the runner, it is told, and the server lives."""
+    model = os.path.join(os.environ.get("OLL_TEST_MODELS", ""), REAL_MODEL)
+    with memory_group(48 << 20) as group:
+        if not group or not os.path.exists(model):
+            print("not tried: a runner that the kernel ends for want of memory "
+                  "(needs OLL_TEST_MODELS and a cgroup that can be made)")
+            return
+
+        def join():
+            with open(os.path.join(group, "tasks"), "w", encoding="utf-8") as f:
+                f.write(str(os.getpid()))
+
+        server = Server(oll, folder, "--model", f"tiny={model}")
+        server.start_options = {"preexec_fn": join}
+        with server:
+            status, reply = server.post("/api/generate", ASK)
+            checks.true(status == 500 and "memory ran out" in (reply or {}).get("error", ""),
+                        f"out of memory: {status} {reply}")
+            checks.equal(server.call("GET", "/api/version")[0], 200, "out of memory: the server lives")
+
+
 def check_commands(checks, oll):
     run = subprocess.run([oll, "runner"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     checks.equal((run.returncode, run.stderr),
@@ -208,6 +250,9 @@ def main():
             check_loop(checks, server)
         if not is_sanitized(oll):
             check_starved(checks, oll, folder, model)
+            check_out_of_memory(checks, oll, folder)
+        with Server(oll, folder, *offer, OLL_PREFIX_CACHE_DIR=os.path.join(root, "prefixes")) as server:
+            checks.true(load(checks, server), "with a folder that stays in reach")
         with Server(oll, folder, *offer, OLL_RUNNERS="0") as server:
             checks.equal(server.post("/api/generate", ASK)[0], 200, "without runners")
             checks.equal(children(server.process.pid), {}, "there are none")
