@@ -1,425 +1,19 @@
 #include "server/runner_child.h"
 
-#include "engine/base/clock.h"
 #include "engine/base/confine.h"
 #include "engine/base/mem.h"
 #include "server/env.h"
-#include "server/message.h"
+#include "server/runner_child_internal.h"
 
-#include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 
-enum {
-    OUT_MAX = 512 * 1024 * 1024,
-    KEEP_BYTES = 1024 * 1024,
-    BATCH_BYTES = 64 * 1024, /* of events that go out with one write */
-    ARENA_MAX = 512 * 1024 * 1024
-};
-
-static const uint64_t ns_per_ms = 1000 * 1000;
-
-/* An accepted request. */
-struct entry {
-    struct entry *next;
-    uint64_t id, engine_id;
-    uint32_t credit;
-    bool free_of_credit; /* cancelled: its last event must come through */
-    bool held, over;
-};
-
-/* A message that may take long. */
-struct call {
-    struct call *next;
-    struct message message; /* its body lies behind */
-};
-
-struct child {
-    int fd;
-    struct message_reader reader;
-    unsigned char *open_body; /* strings of `open` lie here */
-    struct message_open open;
-    pthread_t sender, worker;
-
-    pthread_mutex_t lock; /* all that follows; taken before the engine's own */
-    pthread_cond_t changed;
-    struct oll_engine *engine; /* set once, before `loaded` */
-    bool loaded, stop;
-    struct oll_strbuf out, spare;
-    struct entry *entries;
-    int n_submitting; /* requests that the engine may know and `entries` not yet */
-    struct call *first_call, **last_call;
-    int n_calls; /* waiting, or being done */
-};
-
-/* ---- progress ---- */
-
-struct progress {
-    uint64_t cpu_ns, n_io, at_ns;
-};
-
-static struct progress progress_now(void)
-{
-    struct rusage r;
-    struct progress p = {.at_ns = oll_clock_ns()};
-    if (getrusage(RUSAGE_SELF, &r) == 0) {
-        p.cpu_ns = (uint64_t)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1000000000u +
-                   (uint64_t)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) * 1000u;
-        p.n_io = (uint64_t)r.ru_majflt + (uint64_t)r.ru_inblock;
-    }
-    return p;
-}
-
-/* Whether this process has worked since: it has read something, or computed in a hundredth of the
- * time at least. */
-static bool has_progressed(struct progress *since)
-{
-    const struct progress now = progress_now();
-    const bool yes =
-        now.n_io != since->n_io || now.cpu_ns - since->cpu_ns >= (now.at_ns - since->at_ns) / 100;
-    *since = now;
-    return yes;
-}
-
-/* ---- sending (the sender's thread) ---- */
-
-static bool send_all(int fd, const char *data, size_t n)
-{
-    while (n > 0) {
-        const ssize_t sent = send(fd, data, n, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent <= 0)
-            return false;
-        data += sent;
-        n -= (size_t)sent;
-    }
-    return true;
-}
-
-/* Sends what has gathered; false when there was nothing, or nobody to take it. */
-static bool flush(struct child *c)
-{
-    pthread_mutex_lock(&c->lock);
-    const struct oll_strbuf full = c->out;
-    c->out = c->spare;
-    c->spare = full;
-    pthread_mutex_unlock(&c->lock);
-    bool sent = full.len > 0 && send_all(c->fd, full.data, full.len);
-    /* The reader sees the end of the socket, too, and ends the process. */
-    if (full.cap > KEEP_BYTES)
-        oll_strbuf_free(&c->spare);
-    else
-        oll_strbuf_clear(&c->spare);
-    return sent;
-}
-
-/* Puts an error where an answer did not fit. The lock is held. */
-static void end_answer(struct child *c, uint64_t id)
-{
-    const oll_status status = c->out.status;
-    if (status == OLL_OK)
-        return;
-    c->out.status = OLL_OK;
-    message_put_error(&c->out, id, status,
-                      status == OLL_ERR_LIMIT ? "the answer is larger than a message may be"
-                                              : "out of memory for an answer");
-}
-
-/* The lock is held; it is let go while a request is being accepted that may be the one. */
-static struct entry *entry_of(struct child *c, uint64_t engine_id)
-{
-    for (;;) {
-        for (struct entry *e = c->entries; e; e = e->next)
-            if (e->engine_id == engine_id)
-                return e;
-        if (c->n_submitting == 0)
-            return NULL;
-        pthread_cond_wait(&c->changed, &c->lock);
-    }
-}
-
-static void put_failure(struct child *c, struct entry *e)
-{
-    struct oll_event event = {.kind = OLL_EVENT_ERROR, .status = c->out.status};
-    c->out.status = OLL_OK;
-    message_put_event(&c->out, e->id, &event);
-    oll_engine_cancel(c->engine, e->engine_id);
-}
-
-/* Takes an event to what will be sent; one of a request that was released meanwhile is dropped. */
-static void put_event(struct child *c, uint64_t engine_id, struct oll_event *event)
-{
-    pthread_mutex_lock(&c->lock);
-    struct entry *e = entry_of(c, engine_id);
-    if (e && !e->over) {
-        message_put_event(&c->out, e->id, event);
-        e->over = event->kind == OLL_EVENT_DONE || event->kind == OLL_EVENT_ERROR;
-        if (c->out.status != OLL_OK) {
-            put_failure(c, e);
-            e->over = true;
-        }
-        e->credit -= e->credit > 0;
-        if (e->credit == 0 && !e->free_of_credit && !e->over) {
-            e->held = true;
-            oll_engine_hold(c->engine, engine_id, true);
-        }
-    }
-    pthread_mutex_unlock(&c->lock);
-    oll_event_free(event);
-}
-
-enum activity { IDLE, WORKING, WAITING_FOR_READER };
-
-static enum activity activity(struct child *c)
-{
-    enum activity a = IDLE;
-    pthread_mutex_lock(&c->lock);
-    if (c->n_calls > 0)
-        a = WORKING;
-    for (struct entry *e = c->entries; e; e = e->next)
-        if (!e->over && a != WAITING_FOR_READER)
-            a = e->held ? WAITING_FOR_READER : WORKING;
-    pthread_mutex_unlock(&c->lock);
-    return a;
-}
-
-static void put_alive(struct child *c)
-{
-    pthread_mutex_lock(&c->lock);
-    message_put_plain(&c->out, MESSAGE_ALIVE, 0);
-    c->out.status = OLL_OK; /* without memory for it there will be another one */
-    pthread_mutex_unlock(&c->lock);
-    flush(c);
-}
-
-/* Waits for a change, at most `ms`; the lock is held. */
-static void wait_changed(struct child *c, uint32_t ms)
-{
-    const uint64_t at_ns = oll_clock_ns() + ms * ns_per_ms;
-    const struct timespec at = {.tv_sec = (time_t)(at_ns / 1000000000u),
-                                .tv_nsec = (long)(at_ns % 1000000000u)};
-    pthread_cond_timedwait(&c->changed, &c->lock, &at);
-}
-
-/* Tells of progress until the model is loaded; false when it will not be. */
-static bool attend_load(struct child *c)
-{
-    struct progress progress = progress_now();
-    pthread_mutex_lock(&c->lock);
-    while (!c->loaded && !c->stop) {
-        wait_changed(c, c->open.alive_ms);
-        const bool loads = !c->loaded && !c->stop;
-        pthread_mutex_unlock(&c->lock);
-        if (loads && has_progressed(&progress))
-            put_alive(c);
-        pthread_mutex_lock(&c->lock);
-    }
-    const bool goes_on = c->loaded && !c->stop;
-    pthread_mutex_unlock(&c->lock);
-    flush(c);
-    return goes_on;
-}
-
-static bool stopped(struct child *c)
-{
-    pthread_mutex_lock(&c->lock);
-    const bool stop = c->stop;
-    pthread_mutex_unlock(&c->lock);
-    return stop;
-}
-
-static size_t n_out(struct child *c)
-{
-    pthread_mutex_lock(&c->lock);
-    const size_t n = c->out.len;
-    pthread_mutex_unlock(&c->lock);
-    return n;
-}
-
-static void *sender_main(void *arg)
-{
-    struct child *c = arg;
-    bool goes_on = attend_load(c);
-    struct progress progress = progress_now();
-    while (goes_on && !stopped(c)) {
-        struct oll_event event;
-        uint64_t id;
-        const enum activity before = activity(c);
-        oll_status status = oll_engine_next_any(
-            c->engine, before == IDLE ? -1 : (int)c->open.alive_ms, &id, &event);
-        while (status == OLL_OK) {
-            put_event(c, id, &event);
-            status = n_out(c) < BATCH_BYTES ? oll_engine_next_any(c->engine, 0, &id, &event)
-                                            : OLL_ERR_TIMEOUT;
-        }
-        if (flush(c) || before == IDLE)
-            progress.at_ns = oll_clock_ns(); /* the rest may be older: it only counts more */
-        else if (oll_clock_ns() - progress.at_ns >= c->open.alive_ms * ns_per_ms &&
-                 (has_progressed(&progress) || activity(c) == WAITING_FOR_READER))
-            put_alive(c);
-    }
-    flush(c);
-    return NULL;
-}
-
-/* ---- calls (the worker's thread) ---- */
-
-static void accept_request(struct child *c, struct entry *e, oll_status status,
-                           const struct oll_error *err)
-{
-    pthread_mutex_lock(&c->lock);
-    c->n_submitting--;
-    if (status == OLL_OK) {
-        message_put_plain(&c->out, MESSAGE_ACCEPTED, e->id);
-        e->next = c->entries;
-        c->entries = e;
-    } else {
-        message_put_error(&c->out, e->id, status, oll_error_text(err));
-        oll_free(e);
-    }
-    end_answer(c, e->id);
-    pthread_cond_broadcast(&c->changed);
-    pthread_mutex_unlock(&c->lock);
-}
-
-static void put_error(struct child *c, uint64_t id, oll_status status, const struct oll_error *err)
-{
-    pthread_mutex_lock(&c->lock);
-    message_put_error(&c->out, id, status, oll_error_text(err));
-    end_answer(c, id);
-    pthread_mutex_unlock(&c->lock);
-}
-
-static void submit(struct child *c, const struct message *m)
-{
-    struct oll_request request;
-    struct oll_error err = {0};
-    struct oll_arena arena;
-    struct entry *e = oll_calloc(1, sizeof *e);
-    oll_arena_init(&arena, ARENA_MAX);
-    oll_status status = e ? message_get_submit(m, &arena, &request) : OLL_ERR_MEMORY;
-    if (status != OLL_OK) {
-        oll_error_set(&err, status, "a request cannot be read: %s", oll_status_text(status));
-        put_error(c, m->id, status, &err);
-        oll_free(e);
-    } else {
-        pthread_mutex_lock(&c->lock);
-        c->n_submitting++;
-        pthread_mutex_unlock(&c->lock);
-        *e = (struct entry){.id = m->id, .credit = MESSAGE_CREDITS};
-        status = oll_engine_submit(c->engine, &request, &e->engine_id, &err);
-        accept_request(c, e, status, &err);
-    }
-    oll_arena_free(&arena);
-}
-
-static void tokenize(struct child *c, const struct message *m)
-{
-    struct message_tokenize ask;
-    struct oll_error err = {0};
-    int32_t *tokens = NULL;
-    size_t n = 0;
-    oll_status status = message_get_tokenize(m, &ask);
-    if (status == OLL_OK)
-        status = oll_engine_tokenize(c->engine, ask.text, ask.n_text, ask.add_special,
-                                     ask.parse_special, &tokens, &n, &err);
-    if (status == OLL_OK) {
-        pthread_mutex_lock(&c->lock);
-        message_put_tokens(&c->out, MESSAGE_TOKENS, m->id, tokens, n);
-        end_answer(c, m->id);
-        pthread_mutex_unlock(&c->lock);
-        oll_free(tokens);
-    } else {
-        put_error(c, m->id, status, &err);
-    }
-}
-
-static void detokenize(struct child *c, const struct message *m)
-{
-    const int32_t *ids;
-    struct oll_error err = {0};
-    struct oll_arena arena;
-    struct oll_strbuf text;
-    size_t n = 0;
-    oll_arena_init(&arena, ARENA_MAX);
-    oll_strbuf_init(&text, ARENA_MAX);
-    oll_status status = message_get_tokens(m, &arena, &ids, &n);
-    if (status == OLL_OK)
-        status = oll_engine_detokenize(c->engine, ids, n, &text, &err);
-    if (status == OLL_OK) {
-        pthread_mutex_lock(&c->lock);
-        message_put_text(&c->out, m->id, text.data, text.len);
-        end_answer(c, m->id);
-        pthread_mutex_unlock(&c->lock);
-    } else {
-        put_error(c, m->id, status, &err);
-    }
-    oll_strbuf_free(&text);
-    oll_arena_free(&arena);
-}
-
-static void do_call(struct child *c, const struct message *m)
-{
-    if (m->kind == MESSAGE_SUBMIT)
-        submit(c, m);
-    else if (m->kind == MESSAGE_TOKENIZE)
-        tokenize(c, m);
-    else
-        detokenize(c, m);
-}
-
-static void *worker_main(void *arg)
-{
-    struct child *c = arg;
-    pthread_mutex_lock(&c->lock);
-    for (;;) {
-        while (!c->first_call && !c->stop)
-            pthread_cond_wait(&c->changed, &c->lock);
-        struct call *call = c->first_call;
-        if (c->stop)
-            break;
-        c->first_call = call->next;
-        if (!c->first_call)
-            c->last_call = &c->first_call;
-        pthread_mutex_unlock(&c->lock);
-        do_call(c, &call->message);
-        oll_free(call);
-        pthread_mutex_lock(&c->lock);
-        c->n_calls--;
-        oll_engine_wake(c->engine); /* the answer is to be sent */
-    }
-    pthread_mutex_unlock(&c->lock);
-    return NULL;
-}
+enum { OUT_MAX = 512 * 1024 * 1024 };
 
 /* ---- commands (the first thread) ---- */
-
-static oll_status queue_call(struct child *c, const struct message *m)
-{
-    struct call *call = oll_alloc(1, sizeof *call + m->n_body);
-    if (!call)
-        return OLL_ERR_MEMORY;
-    unsigned char *body = (unsigned char *)(call + 1);
-    *call = (struct call){.message = *m};
-    if (m->n_body)
-        memcpy(body, m->body, m->n_body);
-    call->message.body = body;
-    pthread_mutex_lock(&c->lock);
-    *c->last_call = call;
-    c->last_call = &call->next;
-    c->n_calls++;
-    pthread_cond_broadcast(&c->changed);
-    pthread_mutex_unlock(&c->lock);
-    oll_engine_wake(c->engine); /* from now on signs of life are due */
-    return OLL_OK;
-}
 
 /* The place of a request in the list, of NULL when it is unknown. The lock is held. */
 static struct entry **find(struct child *c, uint64_t id)
@@ -472,7 +66,7 @@ static oll_status take(struct child *c, const struct message *m)
     switch (m->kind) {
     case MESSAGE_SUBMIT:
     case MESSAGE_TOKENIZE:
-    case MESSAGE_DETOKENIZE: return queue_call(c, m);
+    case MESSAGE_DETOKENIZE: return runner_worker_queue(c, m);
     case MESSAGE_CREDIT:
     case MESSAGE_CANCEL:
     case MESSAGE_RELEASE: return command(c, m);
@@ -590,7 +184,7 @@ static oll_status load(struct child *c)
         message_put_error(&c->out, 0, status, oll_error_text(&err));
     if (c->out.status != OLL_OK) {
         status = c->out.status;
-        end_answer(c, 0);
+        runner_sender_end_answer(c, 0);
     }
     c->engine = engine;
     c->loaded = status == OLL_OK;
@@ -663,15 +257,16 @@ int runner_child_run(int fd)
         oll_log_set_tag(c.open.name);
         oll_confine_child("oll runner", fd + 1, c.open.log_level >= OLL_LOG_DEBUG);
         confine_early(&c);
-        if (pthread_create(&c.sender, NULL, sender_main, &c) != 0)
+        if (pthread_create(&c.sender, NULL, runner_sender_main, &c) != 0)
             status = OLL_ERR_MEMORY;
     }
     if (status != OLL_OK) {
         message_put_error(&c.out, 0, status, "the runner could not begin to load");
-        flush(&c);
+        runner_sender_flush(&c);
     } else {
         status = load(&c);
-        bool worker = status == OLL_OK && pthread_create(&c.worker, NULL, worker_main, &c) == 0;
+        bool worker =
+            status == OLL_OK && pthread_create(&c.worker, NULL, runner_worker_main, &c) == 0;
         if (worker)
             serve(&c);
         stop_threads(&c, worker);

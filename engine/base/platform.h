@@ -60,8 +60,8 @@ bool oll_platform_clone_file(int to_fd, int from_fd);
  * reset where the system can forget (false where it cannot). */
 uint64_t oll_platform_peak_rss(void);
 bool oll_platform_peak_rss_reset(void);
-/* Grows when the kernel ends a process, of this cgroup or of the machine, for want of memory; 0 when
- * unknown. */
+/* Grows when the kernel ends a process, of this cgroup or of the machine, for want of memory; 0
+ * when unknown. */
 uint64_t oll_platform_oom_kills(void);
 /* Path under which this very program can be started again, also after its file was replaced; false
  * when the system does not tell. */
