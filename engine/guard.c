@@ -9,17 +9,18 @@
 enum { MAX_SAME = 30 };
 
 oll_status guard_init(struct guard *guard, struct oll_constraint_program *program,
-                      const struct oll_token_trie *trie, const struct split *split, bool has_header,
-                      struct oll_error *err)
+                      const struct oll_token_trie *trie, const struct split *split,
+                      enum guard_start start, struct oll_error *err)
 {
     *guard = (struct guard){0};
     if (!program)
         return OLL_OK;
     guard->tok = trie->tok;
     guard->n_vocab = trie->n_vocab;
-    guard->has_header = has_header;
+    guard->start = start;
     OLL_TRY(oll_constraint_new(program, trie, &guard->constraint, err));
-    guard->active = !split->parser || chat_parser_phase(split->parser) == CHAT_PHASE_CONTENT;
+    guard->active = start == GUARD_AT_ONCE || !split->parser ||
+                    chat_parser_phase(split->parser) == CHAT_PHASE_CONTENT;
     guard->open = split->parser ? chat_parser_think_open(split->parser) : NULL;
     return OLL_OK;
 }
@@ -44,7 +45,7 @@ static bool continues_open(const struct guard *guard, int32_t token, size_t *n_m
 
 static bool is_undecided(const struct guard *guard, const struct chat_parser *parser)
 {
-    return !guard->active && !guard->has_header && parser &&
+    return !guard->active && guard->start == GUARD_AFTER_THINKING && parser &&
            chat_parser_phase(parser) == CHAT_PHASE_UNDECIDED;
 }
 

@@ -16,12 +16,18 @@
 
 enum { GUARD_PIECE_MAX = 32 };
 
+enum guard_start {
+    GUARD_AFTER_THINKING, /* the grammar is content, which follows thinking if there is any */
+    GUARD_BEHIND_HEADER,  /* the format says where content begins: what comes before is free */
+    GUARD_AT_ONCE         /* the grammar is the whole reply */
+};
+
 struct guard {
     struct oll_constraint *constraint; /* NULL: nothing is guarded */
     const struct oll_tokenizer *tok;
     uint32_t n_vocab;
-    bool active;      /* the grammar has the word */
-    bool has_header;  /* the format says where content begins: what comes before is free */
+    bool active; /* the grammar has the word */
+    enum guard_start start;
     const char *open; /* text that begins thinking, borrowed from the parser; NULL: none */
     size_t n_open;    /* of it, bytes that have come */
     /* The last piece without white space around it, and how often it has come in a row. */
@@ -29,10 +35,10 @@ struct guard {
     uint32_t n_piece, n_same;
 };
 
-/* `program` NULL guards nothing. `has_header`: see above. */
+/* `program` NULL guards nothing. */
 oll_status guard_init(struct guard *guard, struct oll_constraint_program *program,
-                      const struct oll_token_trie *trie, const struct split *split, bool has_header,
-                      struct oll_error *err) OLL_MUST_USE;
+                      const struct oll_token_trie *trie, const struct split *split,
+                      enum guard_start start, struct oll_error *err) OLL_MUST_USE;
 void guard_free(struct guard *guard);
 
 /* Keeps *token, which was drawn from the logits, or draws another one. OLL_ERR_FORMAT: the

@@ -3,6 +3,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/base/platform.h"
+#include "engine/chat/call_shape.h"
 
 #include <math.h>
 #include <string.h>
@@ -43,9 +44,33 @@ uint32_t slot_common_prefix(const struct slot *slot, const struct slot_env *env,
 }
 
 /* Its headers say what is content. */
-static bool is_harmony(const struct chat_parser_config *config)
+/* A forced call in a format whose replies are messages has its header in its grammar. */
+static const struct chat_call_shape *forced_message(const struct request *r,
+                                                    const struct chat_parser_config *config)
 {
-    return config->parser && strcmp(config->parser, "harmony") == 0;
+    const struct chat_call_shape *shape =
+        r->ask.force_call && config->parser ? chat_call_shape_of(config->parser, NULL) : NULL;
+    return shape && shape->is_message ? shape : NULL;
+}
+
+/* Harmony's headers say where content begins. */
+static enum guard_start guard_start_of(const struct request *r,
+                                       const struct chat_parser_config *config)
+{
+    if (forced_message(r, config))
+        return GUARD_AT_ONCE;
+    return config->parser && strcmp(config->parser, "harmony") == 0 ? GUARD_BEHIND_HEADER
+                                                                    : GUARD_AFTER_THINKING;
+}
+
+/* Text that ends thinking when its budget is used up; NULL: there is none. */
+static const char *think_close_of(const struct slot *slot, const struct request *r,
+                                  const struct chat_parser_config *config)
+{
+    const struct chat_call_shape *shape = forced_message(r, config);
+    if (!slot->split.parser)
+        return NULL;
+    return shape ? shape->free_close : chat_parser_think_close(slot->split.parser);
 }
 
 oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct request *r,
@@ -62,7 +87,8 @@ oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct requ
         prompt->parser.tools = NULL;
     OLL_TRY_DONE(split_init(&slot->split, prompt->has_parser ? &prompt->parser : NULL, err));
     OLL_TRY_DONE(guard_init(&slot->guard, r->program, env->trie, &slot->split,
-                            is_harmony(&prompt->parser), err));
+                            guard_start_of(r, &prompt->parser), err));
+    slot->think_close = think_close_of(slot, r, &prompt->parser);
     OLL_TRY_DONE(new_sampler(slot, env, &ask->options, err));
     for (size_t i = 0; i < tokens->n; i++)
         oll_sampler_accept(slot->sampler, tokens->ids[i]);
@@ -346,10 +372,14 @@ static oll_status keep_budget(struct slot *slot, const struct slot_env *env,
     oll_strbuf_clear(text);
     if (!chat_parser_is_thinking(parser) || ++slot->n_thinking < (uint32_t)budget)
         return OLL_OK;
-    const char *close = chat_parser_think_close(parser);
+    const char *close = slot->think_close;
     struct oll_tokens forced = {0};
     oll_status status = oll_tokenizer_encode(
         env->tok, close ? close : "", close ? strlen(close) : 0, OLL_ENCODE_PARSE_SPECIAL, &forced);
+    /* Where the grammar has the word, thinking ends behind a whole character. */
+    if (status == OLL_OK && forced.n > 0 && slot->guard.active &&
+        !oll_constraint_allows(slot->guard.constraint, forced.ids[0]))
+        forced.n = 0;
     slot->thinking_cut = status == OLL_OK && forced.n > 0;
     for (size_t i = 0; i < forced.n && status == OLL_OK && !*ends; i++) {
         oll_sampler_accept(slot->sampler, forced.ids[i]);

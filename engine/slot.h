@@ -41,6 +41,7 @@ struct slot {
     uint32_t n_reply, max_reply;
     uint32_t n_keep;
     uint32_t n_thinking, n_calls;
+    const char *think_close; /* ends thinking that has used up its budget; NULL: nothing does */
     bool truncated, thinking_cut;
     uint64_t begin_ns, first_ns; /* prefill began; first token sampled */
     /* Entries not yet sent. They go out with the next event even while text is held back, as the

@@ -49,6 +49,29 @@ enum {
 
 /* ---- programs ---- */
 
+/* A text that may come first. */
+static uint32_t free_text(struct grammar *g, const struct oll_constraint_source *source)
+{
+    struct regex_pool *pool = &g->pool;
+    const uint32_t mark = regex_text(pool, source->free_mark, strlen(source->free_mark));
+    const uint32_t held = regex_cat(pool, REGEX_ALL, regex_cat(pool, mark, REGEX_ALL));
+    const uint32_t parts[] = {
+        grammar_bytes(g, source->free_open, strlen(source->free_open)),
+        grammar_term(g, regex_not(pool, held)),
+        grammar_bytes(g, source->free_close, strlen(source->free_close)),
+    };
+    const uint32_t either[] = {grammar_seq(g, parts, 3), grammar_empty(g)};
+    return grammar_alt(g, either, 2);
+}
+
+static oll_status compile_part(struct grammar *g, const struct oll_constraint_source *source,
+                               const struct oll_constraint_part *p, struct oll_error *err)
+{
+    const size_t n = strlen(p->schema_json);
+    return p->arguments ? json_schema_compile_arguments(g, p->schema_json, n, p->arguments, err)
+                        : json_schema_compile(g, p->schema_json, n, source->strict_spec, err);
+}
+
 /* One of several texts with a document inside. The error names no part: the caller knows better. */
 static oll_status compile_parts(struct grammar *g, const struct oll_constraint_source *source,
                                 struct oll_error *err)
@@ -57,14 +80,16 @@ static oll_status compile_parts(struct grammar *g, const struct oll_constraint_s
     oll_status status = roots ? OLL_OK : OLL_ERR_MEMORY;
     for (uint32_t i = 0; i < source->n_parts && status == OLL_OK; i++) {
         const struct oll_constraint_part *p = &source->parts[i];
-        status = json_schema_compile(g, p->schema_json, strlen(p->schema_json), source->strict_spec,
-                                     err);
+        status = compile_part(g, source, p, err);
         const uint32_t ids[] = {grammar_bytes(g, p->before, strlen(p->before)), g->root,
                                 grammar_bytes(g, p->after, strlen(p->after))};
         roots[i] = grammar_seq(g, ids, 3);
     }
-    if (status == OLL_OK)
-        g->root = grammar_alt(g, roots, source->n_parts);
+    if (status == OLL_OK) {
+        const uint32_t all[] = {source->free_open ? free_text(g, source) : grammar_empty(g),
+                                grammar_alt(g, roots, source->n_parts)};
+        g->root = grammar_seq(g, all, 2);
+    }
     oll_free(roots);
     return status;
 }

@@ -18,9 +18,12 @@
 struct oll_constraint_program;
 struct oll_constraint;
 
+struct json_arguments; /* sampler/json_schema.h */
+
 /* A text, then a document of a schema, then a text. */
 struct oll_constraint_part {
     const char *before, *schema_json, *after;
+    const struct json_arguments *arguments; /* how the document is written; NULL: as JSON */
 };
 
 struct oll_constraint_source {
@@ -28,6 +31,9 @@ struct oll_constraint_source {
     const char *grammar;                     /* GBNF; or */
     const struct oll_constraint_part *parts; /* one of these */
     uint32_t n_parts;
+    /* What may come before the part: a text that begins with free_open, ends with free_close, and
+     * holds no free_mark between. NULL: nothing. */
+    const char *free_open, *free_mark, *free_close;
     bool strict_spec; /* schema: members are open, types are any, as the standard says */
 };
 

@@ -2,7 +2,7 @@
 #include "sampler/json_schema.h"
 
 #include "sampler/grow.h"
-#include "sampler/json_schema_shape.h"
+#include "sampler/json_schema_emit.h"
 #include "sampler/regex_dfa.h"
 #include "sampler/regex_number.h"
 
@@ -21,17 +21,9 @@ enum {
     MAX_EXTRAS = 256
 };
 
-struct emitter {
-    struct schema *s;
-    uint32_t *queue; /* conjunctions that have a node but no body yet */
-    uint32_t n_queue, cap_queue;
-    uint32_t null_node, bool_nodes[2], number_node, integer_node;
-};
-
 /* ---- nodes ---- */
 
-/* The node of a conjunction; its body is written later, so recursion is no problem. */
-static uint32_t node_of(struct emitter *e, uint32_t conj)
+uint32_t json_emit_node(struct emitter *e, uint32_t conj)
 {
     struct schema *s = e->s;
     if (conj == CONJ_NEVER)
@@ -48,13 +40,6 @@ static uint32_t node_of(struct emitter *e, uint32_t conj)
     return c->node;
 }
 
-static uint32_t literal(struct emitter *e, uint32_t *memo, const char *text)
-{
-    if (*memo == GRAMMAR_NONE)
-        *memo = grammar_bytes(e->s->g, text, strlen(text));
-    return *memo;
-}
-
 /* ---- numbers ---- */
 
 static uint32_t any_chars(struct regex_pool *pool, uint32_t max)
@@ -62,8 +47,8 @@ static uint32_t any_chars(struct regex_pool *pool, uint32_t max)
     return regex_rep(pool, REGEX_ANY, 1, max);
 }
 
-/* The term of the texts of a shape's numbers. Long ones are left out where others remain. */
-static uint32_t number_term(struct emitter *e, const struct shape *v)
+/* Long ones are left out where others remain. */
+uint32_t json_emit_numbers(struct emitter *e, const struct shape *v)
 {
     struct regex_pool *pool = e->s->pool;
     bool is_free = v->number == REGEX_ALL;
@@ -98,7 +83,7 @@ static void add_text(struct emitter *e, struct texts *t)
         t->too_many = true;
     else
         t->nodes[t->n_nodes++] = t->is_string
-                                     ? grammar_string(g, regex_text(e->s->pool, t->buf, t->n))
+                                     ? json_style_string(e, regex_text(e->s->pool, t->buf, t->n))
                                      : grammar_bytes(g, t->buf, t->n);
 }
 
@@ -152,22 +137,21 @@ static oll_status collect_values(struct emitter *e, uint32_t conj, struct texts 
         if (*finite && (v->types & TYPE_NUMBER))
             *finite = v->integer || v->spelling != REGEX_ALL;
         if (*finite && (v->types & TYPE_NUMBER))
-            *finite = collect_term(e, t, number_term(e, v), false);
+            *finite = collect_term(e, t, json_emit_numbers(e, v), false);
         if (*finite && (v->types & TYPE_STRING))
             *finite = collect_term(e, t, v->string, true);
-        const char *words[] = {"null", "false", "true"};
         const bool has[] = {v->types & TYPE_NULL, (v->types & TYPE_BOOL) && (v->bools & 1),
                             (v->types & TYPE_BOOL) && (v->bools & 2)};
         for (int w = 0; w < 3 && *finite; w++) {
             *finite = !has[w] || t->n_nodes < GRAMMAR_MAX_SET;
             if (has[w] && *finite)
-                t->nodes[t->n_nodes++] = grammar_bytes(s->g, words[w], strlen(words[w]));
+                t->nodes[t->n_nodes++] = json_style_word(e, w);
         }
     }
     return OLL_OK;
 }
 
-static const struct oll_json *place_of(const struct schema *s, uint32_t conj)
+const struct oll_json *json_emit_place(const struct schema *s, uint32_t conj)
 {
     for (uint32_t i = 0; i < s->conjs[conj].n; i++)
         if (s->atoms[s->conjs[conj].atoms[i]].json)
@@ -217,7 +201,7 @@ static bool add_count(struct emitter *e, uint32_t term, uint32_t *n)
 static uint32_t unique_number_term(struct emitter *e, const struct shape *v)
 {
     struct regex_pool *pool = e->s->pool;
-    uint32_t term = regex_and2(pool, number_term(e, v), regex_numbers(pool));
+    uint32_t term = regex_and2(pool, json_emit_numbers(e, v), regex_numbers(pool));
     return v->integer ? term : regex_and2(pool, term, any_chars(pool, MAX_EXACT_CHARS));
 }
 
@@ -233,7 +217,7 @@ static oll_status unique_terms(struct emitter *e, uint32_t owner, uint32_t items
     for (uint32_t i = 0; i < list.n; i++) {
         const struct shape *v = &list.v[i];
         if ((v->types & ~TYPE_SCALARS) && (v->typed || (v->touched & ~TYPE_SCALARS)))
-            return schema_unsupported(s, place_of(s, owner), "uniqueItems");
+            return schema_unsupported(s, json_emit_place(s, owner), "uniqueItems");
         if (v->types & TYPE_STRING)
             out->strings = regex_alt2(s->pool, out->strings, v->string);
         if (v->types & TYPE_NUMBER)
@@ -245,7 +229,7 @@ static oll_status unique_terms(struct emitter *e, uint32_t owner, uint32_t items
     for (int i = 0; i < 3; i++)
         n += out->words >> i & 1;
     if (!counted)
-        return schema_unsupported(s, place_of(s, owner), "uniqueItems");
+        return schema_unsupported(s, json_emit_place(s, owner), "uniqueItems");
     n = n < GRAMMAR_MAX_UNIQUE ? n : GRAMMAR_MAX_UNIQUE;
     out->max = out->max < n ? out->max : n;
     return OLL_OK;
@@ -261,12 +245,16 @@ static oll_status emit_unique(struct emitter *e, uint32_t owner, const struct ar
     if (!t)
         return OLL_FAIL(s->err, s->arena.status, "out of memory for a schema");
     if (a->n_prefix || a->min_contains || a->max_contains != REGEX_INF)
-        return schema_unsupported(s, place_of(s, owner), "uniqueItems");
+        return schema_unsupported(s, json_emit_place(s, owner), "uniqueItems");
     OLL_TRY(collect_values(e, a->items, t, &finite));
     out.is_set = finite;
     out.is_unique = !finite;
+    /* The walk compares elements as JSON writes them. */
+    if (!finite && e->arguments && !e->arguments->is_document)
+        return schema_unsupported(s, json_emit_place(s, owner), "uniqueItems");
     if (!finite)
         OLL_TRY(unique_terms(e, owner, a->items, &out));
+    out.strings = regex_and2(s->pool, out.strings, e->forbidden);
     *node = grammar_array(s->g, out, t->nodes, finite ? t->n_nodes : 0);
     return OLL_OK;
 }
@@ -287,22 +275,22 @@ static oll_status emit_array(struct emitter *e, uint32_t owner, const struct arr
         return emit_unique(e, owner, a, node);
     bool counts = a->min_contains || a->max_contains != REGEX_INF;
     if (a->hard || (counts && (a->n_prefix || a->min_contains >= GRAMMAR_MAX_COUNT)))
-        return schema_unsupported(s, place_of(s, owner), "contains");
+        return schema_unsupported(s, json_emit_place(s, owner), "contains");
     struct grammar_array out = {.min = a->min, .max = max, .want_max = REGEX_INF};
     uint32_t items = a->items;
     if (counts) {
-        out.match = node_of(e, schema_conj_both(s, items, a->contains));
+        out.match = json_emit_node(e, schema_conj_both(s, items, a->contains));
         out.want = a->min_contains;
         out.want_max = a->max_contains < GRAMMAR_MAX_COUNT ? a->max_contains : REGEX_INF;
         if (out.want_max != REGEX_INF)
             items = schema_conj_both(s, items, schema_conj_not(s, a->contains));
     }
-    out.item = node_of(e, items);
+    out.item = json_emit_node(e, items);
     uint32_t *prefix = oll_arena_alloc(&s->arena, a->n_prefix + 1, sizeof *prefix);
     if (!prefix)
         return OLL_FAIL(s->err, s->arena.status, "out of memory for a schema");
     for (uint32_t i = 0; i < a->n_prefix; i++)
-        prefix[i] = node_of(e, a->prefix[i]);
+        prefix[i] = json_emit_node(e, a->prefix[i]);
     *node = grammar_array(s->g, out, prefix, a->n_prefix);
     return OLL_OK;
 }
@@ -350,7 +338,9 @@ static void split_keys(struct emitter *e, const struct object_shape *o, uint32_t
     if (i == o->n_rules) {
         out->too_many = out->n == MAX_EXTRAS;
         if (!out->too_many)
-            out->v[out->n++] = (struct grammar_extra){grammar_string(s->g, term), node_of(e, conj)};
+            out->v[out->n++] = (struct grammar_extra){
+                grammar_string(s->g, regex_and2(s->pool, term, e->forbidden)),
+                json_emit_node(e, conj)};
         return;
     }
     uint32_t key = o->rules[i].key, both = schema_conj_both(s, conj, o->rules[i].value);
@@ -370,24 +360,34 @@ static bool is_closed(const struct schema *s, const struct object_shape *o)
     return listed && !o->open_said && !s->strict_spec;
 }
 
+uint32_t json_emit_order(const struct schema *s, const struct object_shape *o, uint32_t *order)
+{
+    uint32_t n = 0;
+    for (int listed = 1; listed >= 0; listed--)
+        for (uint32_t i = 0; i < o->n_props; i++) {
+            const struct prop_shape *p = &o->props[i];
+            if (p->listed == listed && (p->value != CONJ_NEVER || p->required) &&
+                (p->listed || p->required || !is_closed(s, o)))
+                order[n++] = i;
+        }
+    return n;
+}
+
 static oll_status emit_props(struct emitter *e, const struct object_shape *o,
                              struct grammar_prop *props, uint32_t *n, uint32_t *unnamed)
 {
     struct schema *s = e->s;
     struct regex_word *words = oll_arena_alloc(&s->arena, o->n_props + 1, sizeof *words);
-    if (!words)
+    uint32_t *order = oll_arena_alloc(&s->arena, o->n_props + 1, sizeof *order);
+    if (!words || !order)
         return OLL_FAIL(s->err, s->arena.status, "out of memory for a schema");
-    /* Names of `properties` come first, then those that are only required. */
-    for (int listed = 1; listed >= 0; listed--)
-        for (uint32_t i = 0; i < o->n_props; i++) {
-            const struct prop_shape *p = &o->props[i];
-            if (p->listed != listed || (p->value == CONJ_NEVER && !p->required) ||
-                (!p->listed && !p->required && is_closed(s, o)))
-                continue;
-            struct grammar_prop *out = &props[(*n)++];
-            *out = (struct grammar_prop){.required = p->required, .value = node_of(e, p->value)};
-            out->name = encode_name(s, p->name, p->n, &out->n_name);
-        }
+    *n = json_emit_order(s, o, order);
+    for (uint32_t i = 0; i < *n; i++) {
+        const struct prop_shape *p = &o->props[order[i]];
+        props[i] =
+            (struct grammar_prop){.required = p->required, .value = json_emit_node(e, p->value)};
+        props[i].name = encode_name(s, p->name, p->n, &props[i].n_name);
+    }
     for (uint32_t i = 0; i < o->n_props; i++)
         words[i] = (struct regex_word){o->props[i].name, o->props[i].n};
     *unnamed = regex_not(s->pool, regex_words(s->pool, words, o->n_props));
@@ -408,7 +408,7 @@ static oll_status emit_object(struct emitter *e, uint32_t owner, const struct ob
     if (!props || !extras)
         return OLL_FAIL(s->err, s->arena.status, "out of memory for a schema");
     if (o->min >= GRAMMAR_MAX_COUNT - 1 || (o->max != REGEX_INF && o->max >= GRAMMAR_MAX_COUNT - 1))
-        return schema_unsupported(s, place_of(s, owner),
+        return schema_unsupported(s, json_emit_place(s, owner),
                                   o->min >= GRAMMAR_MAX_COUNT - 1 ? "minProperties"
                                                                   : "maxProperties");
     OLL_TRY(emit_props(e, o, props, &n, &unnamed));
@@ -420,10 +420,10 @@ static oll_status emit_object(struct emitter *e, uint32_t owner, const struct ob
     if (!is_closed(s, o))
         split_keys(e, o, 0, unnamed, CONJ_ANY, extras);
     if (extras->too_many)
-        return schema_unsupported(s, place_of(s, owner), "patternProperties");
+        return schema_unsupported(s, json_emit_place(s, owner), "patternProperties");
     if (o->min > n + (extras->n > 0)) {
         if (extras->n > 0) /* unnamed members may repeat a key, so only one can be counted */
-            return schema_unsupported(s, place_of(s, owner), "minProperties");
+            return schema_unsupported(s, json_emit_place(s, owner), "minProperties");
         *node = GRAMMAR_NONE;
         return OLL_OK;
     }
@@ -435,29 +435,30 @@ static oll_status emit_object(struct emitter *e, uint32_t owner, const struct ob
 
 enum { MAX_PARTS = 8 };
 
-static oll_status emit_shape(struct emitter *e, uint32_t owner, const struct shape *v,
-                             uint32_t *node)
+oll_status json_emit_types(struct emitter *e, uint32_t owner, const struct shape *v, uint8_t types,
+                           uint32_t *node)
 {
     struct schema *s = e->s;
+    const bool is_bare = e->arguments && e->arguments->style.bare_objects;
     uint32_t parts[MAX_PARTS], n = 0;
-    uint8_t types = v->types;
+    types &= v->types;
     /* Keywords of objects alone mean an object, for every user who is not after the letter. */
     if (!s->strict_spec && !v->typed && v->touched == TYPE_OBJECT)
         types &= TYPE_OBJECT;
     if (types & TYPE_OBJECT)
-        OLL_TRY(emit_object(e, owner, v->object, &parts[n++]));
+        OLL_TRY((is_bare ? json_style_object : emit_object)(e, owner, v->object, &parts[n++]));
     if (types & TYPE_ARRAY)
         OLL_TRY(emit_array(e, owner, v->array, &parts[n++]));
     if (types & TYPE_STRING)
-        parts[n++] = grammar_string(s->g, v->string);
+        parts[n++] = json_style_string(e, v->string);
     if (types & TYPE_NUMBER)
-        parts[n++] = grammar_term(s->g, number_term(e, v));
+        parts[n++] = grammar_term(s->g, json_emit_numbers(e, v));
     if ((types & TYPE_BOOL) && (v->bools & 2))
-        parts[n++] = literal(e, &e->bool_nodes[1], "true");
+        parts[n++] = json_style_word(e, 2);
     if ((types & TYPE_BOOL) && (v->bools & 1))
-        parts[n++] = literal(e, &e->bool_nodes[0], "false");
+        parts[n++] = json_style_word(e, 1);
     if (types & TYPE_NULL)
-        parts[n++] = literal(e, &e->null_node, "null");
+        parts[n++] = json_style_word(e, 0);
     *node = grammar_alt(s->g, parts, n);
     return OLL_OK;
 }
@@ -471,10 +472,10 @@ static oll_status emit_conj(struct emitter *e, uint32_t conj)
     if (!parts)
         return OLL_FAIL(s->err, s->arena.status, "out of memory for a schema");
     for (uint32_t i = 0; i < list.n; i++)
-        OLL_TRY(emit_shape(e, conj, &list.v[i], &parts[i]));
+        OLL_TRY(json_emit_types(e, conj, &list.v[i], TYPE_ALL, &parts[i]));
     grammar_resolve(s->g, s->conjs[conj].node, grammar_alt(s->g, parts, list.n));
     if (s->pool->status != OLL_OK || s->g->status != OLL_OK)
-        return schema_fail(s, place_of(s, conj),
+        return schema_fail(s, json_emit_place(s, conj),
                            s->g->status != OLL_OK ? s->g->status : s->pool->status,
                            "unsupported JSON schema: it needs too large an automaton");
     return OLL_OK;
@@ -493,11 +494,15 @@ static oll_status begin(struct schema *s)
     return OLL_OK;
 }
 
-static oll_status emit_all(struct schema *s, uint32_t root)
+static oll_status emit_all(struct schema *s, uint32_t root, const struct json_arguments *arguments)
 {
-    struct emitter e = {.s = s};
+    struct emitter e = {
+        .s = s, .arguments = arguments, .forbidden = json_style_allowed(s, arguments)};
     oll_status status = OLL_OK;
-    s->g->root = node_of(&e, root);
+    if (arguments)
+        status = json_style_arguments(&e, root, &s->g->root);
+    else
+        s->g->root = json_emit_node(&e, root);
     for (uint32_t i = 0; i < e.n_queue && status == OLL_OK; i++)
         status = emit_conj(&e, e.queue[i]);
     oll_free(e.queue);
@@ -506,7 +511,8 @@ static oll_status emit_all(struct schema *s, uint32_t root)
     return status;
 }
 
-static oll_status compile(struct schema *s, const char *text, size_t n)
+static oll_status compile(struct schema *s, const char *text, size_t n,
+                          const struct json_arguments *arguments)
 {
     static const struct oll_json_limits limits = {.max_depth = OLL_JSON_DEPTH_MAX,
                                                   .max_nodes = JSON_SCHEMA_MAX_NODES,
@@ -531,17 +537,17 @@ static oll_status compile(struct schema *s, const char *text, size_t n)
     s->strict_spec = s->strict_spec || (strict && strict->is_true);
     OLL_TRY(begin(s));
     OLL_TRY(schema_index(s));
-    return emit_all(s, schema_conj(s, root, 0));
+    return emit_all(s, schema_conj(s, root, 0), arguments);
 }
 
-oll_status json_schema_compile(struct grammar *g, const char *text, size_t n, bool strict_spec,
-                               struct oll_error *err)
+static oll_status compile_style(struct grammar *g, const char *text, size_t n, bool strict_spec,
+                                const struct json_arguments *arguments, struct oll_error *err)
 {
     struct oll_error own = {0};
     struct schema s = {
         .g = g, .pool = &g->pool, .err = &own, .strict_spec = strict_spec, .fuel = FUEL};
     oll_arena_init(&s.arena, ARENA_MAX);
-    oll_status status = compile(&s, text, n);
+    oll_status status = compile(&s, text, n, arguments);
     oll_arena_free(&s.arena);
     oll_free(s.atoms);
     oll_free(s.atom_table);
@@ -552,4 +558,17 @@ oll_status json_schema_compile(struct grammar *g, const char *text, size_t n, bo
     if (status == OLL_OK)
         return OLL_OK;
     return OLL_FAIL(err, status, "%s", oll_error_text(&own));
+}
+
+oll_status json_schema_compile(struct grammar *g, const char *text, size_t n, bool strict_spec,
+                               struct oll_error *err)
+{
+    return compile_style(g, text, n, strict_spec, NULL, err);
+}
+
+oll_status json_schema_compile_arguments(struct grammar *g, const char *text, size_t n,
+                                         const struct json_arguments *arguments,
+                                         struct oll_error *err)
+{
+    return compile_style(g, text, n, false, arguments, err);
 }

@@ -133,6 +133,9 @@ struct parse_raw {
 void parse_typed_value(struct chat_parser *p, struct oll_json_writer *w,
                        const struct oll_json *tool, const struct parse_raw *raw);
 /* Whether a parameter's declared types hold "string". */
+/* Declared types of a parameter (bits of enum json_declared), those of anyOf's branches united; 0:
+ * none declared. `tool` is the tool's function. */
+unsigned parse_declared_types(const struct oll_json *tool, const char *key, size_t n);
 bool parse_param_is_string(const struct oll_json *tool, const char *key, size_t key_len);
 
 /* Bodies of calls: emit calls, skip or fail. `closed` is false at the end of the output. */

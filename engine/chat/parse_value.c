@@ -1,20 +1,11 @@
 /* Typed values: a raw text becomes JSON under the type that the tool's parameter declares. */
 #include "engine/chat/parse_internal.h"
+#include "sampler/json_schema.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum value_type {
-    TYPE_STRING = 1,
-    TYPE_BOOLEAN = 2,
-    TYPE_INTEGER = 4,
-    TYPE_NUMBER = 8,
-    TYPE_ARRAY = 16,
-    TYPE_OBJECT = 32,
-    TYPE_OTHER = 64
-};
 
 static unsigned type_bit(const struct oll_json *name)
 {
@@ -26,7 +17,7 @@ static unsigned type_bit(const struct oll_json *name)
         if (strcmp(name->str, names[i]) == 0)
             return 1u << i;
     }
-    return TYPE_OTHER;
+    return JSON_DECLARED_OTHER;
 }
 
 static unsigned own_types(const struct oll_json *schema)
@@ -54,8 +45,7 @@ static const struct oll_json *property(const struct oll_json *tool, const char *
     return NULL;
 }
 
-/* Declared types, those of anyOf's branches united; 0: none declared. */
-static unsigned declared_types(const struct oll_json *tool, const char *key, size_t n)
+unsigned parse_declared_types(const struct oll_json *tool, const char *key, size_t n)
 {
     const struct oll_json *schema = property(tool, key, n);
     const struct oll_json *any = oll_json_get(schema, "anyOf");
@@ -69,7 +59,7 @@ static unsigned declared_types(const struct oll_json *tool, const char *key, siz
 
 bool parse_param_is_string(const struct oll_json *tool, const char *key, size_t key_len)
 {
-    return declared_types(tool, key, key_len) & TYPE_STRING;
+    return parse_declared_types(tool, key, key_len) & JSON_DECLARED_STRING;
 }
 
 static bool equals_fold(const char *s, size_t n, const char *word)
@@ -120,11 +110,11 @@ static bool write_number(struct oll_json_writer *w, unsigned types, const char *
 {
     int64_t whole;
     double real;
-    if ((types & (TYPE_INTEGER | TYPE_NUMBER)) && read_integer(s, n, &whole)) {
+    if ((types & (JSON_DECLARED_INTEGER | JSON_DECLARED_NUMBER)) && read_integer(s, n, &whole)) {
         oll_json_write_int(w, whole);
         return true;
     }
-    if (!(types & TYPE_NUMBER) || !read_number(s, n, &real))
+    if (!(types & JSON_DECLARED_NUMBER) || !read_number(s, n, &real))
         return false;
     if (real == floor(real) && fabs(real) < 9.0e15)
         oll_json_write_int(w, (int64_t)real);
@@ -136,11 +126,11 @@ static bool write_number(struct oll_json_writer *w, unsigned types, const char *
 static bool write_container(struct chat_parser *p, struct oll_json_writer *w, unsigned types,
                             const char *s, size_t n)
 {
-    if (!(types & (TYPE_ARRAY | TYPE_OBJECT)))
+    if (!(types & (JSON_DECLARED_ARRAY | JSON_DECLARED_OBJECT)))
         return false;
     const struct oll_json *tree = parse_json_tree(p, s, n);
-    if (!tree || !((types & TYPE_ARRAY && tree->type == OLL_JSON_ARRAY) ||
-                   (types & TYPE_OBJECT && tree->type == OLL_JSON_OBJECT)))
+    if (!tree || !((types & JSON_DECLARED_ARRAY && tree->type == OLL_JSON_ARRAY) ||
+                   (types & JSON_DECLARED_OBJECT && tree->type == OLL_JSON_OBJECT)))
         return false;
     oll_json_write_node(w, tree, false);
     return true;
@@ -149,7 +139,7 @@ static bool write_container(struct chat_parser *p, struct oll_json_writer *w, un
 void parse_typed_value(struct chat_parser *p, struct oll_json_writer *w,
                        const struct oll_json *tool, const struct parse_raw *raw)
 {
-    const unsigned types = declared_types(tool, raw->key, raw->key_len);
+    const unsigned types = parse_declared_types(tool, raw->key, raw->key_len);
     const char *value = raw->value;
     size_t n = raw->len;
     if (raw->cut_newlines && n > 0 && value[0] == '\n') {
@@ -161,9 +151,10 @@ void parse_typed_value(struct chat_parser *p, struct oll_json_writer *w,
     oll_json_write_keyn(w, raw->key, raw->key_len);
     if (equals_fold(value, n, "null")) {
         oll_json_write_null(w);
-    } else if (types & TYPE_BOOLEAN && equals_fold(value, n, "true")) {
+    } else if (types & JSON_DECLARED_BOOLEAN && equals_fold(value, n, "true")) {
         oll_json_write_bool(w, true);
-    } else if (types & TYPE_BOOLEAN && (types == TYPE_BOOLEAN || equals_fold(value, n, "false"))) {
+    } else if (types & JSON_DECLARED_BOOLEAN &&
+               (types == JSON_DECLARED_BOOLEAN || equals_fold(value, n, "false"))) {
         oll_json_write_bool(w, false);
     } else if (!write_number(w, types, value, n) && !write_container(p, w, types, value, n)) {
         oll_json_write_strn(w, value, n);

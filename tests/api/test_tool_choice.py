@@ -56,6 +56,21 @@ def check_forced(checks, server):
     checks.true(status == 200 and [c["function"]["name"] for c in streamed] == ["book"], f"streamed: {streamed}")
 
 
+def check_formats(checks, server, digest):
+    """Formats of other shapes: tags, Python, messages with headers. (This vocabulary's <|end|> ends the reply, so that
+    harmony's thinking goes on until the length is reached where the model begins with it.)"""
+    for parser in ("qwen3-coder", "glm-4.7", "lfm2", "functiongemma", "harmony"):
+        status, reply = server.post("/api/create", {"model": "f-" + parser, "files": {"m.gguf": digest}, "template": TEMPLATE,
+                                                    "parser": parser, "parameters": {"think_budget": 20}, "stream": False})
+        checks.equal(status, 200, f"{parser}: created {reply}")
+        for seed in range(3):
+            status, reply = ask(server, model="f-" + parser, tools=TOOLS, seed=seed, max_tokens=400,
+                                tool_choice={"type": "function", "function": {"name": "book"}})
+            calls = calls_of(reply) if status == 200 else []
+            thinks_on = parser == "harmony" and status == 200 and reply["choices"][0]["finish_reason"] == "length"
+            checks.true(thinks_on or (len(calls) == 1 and is_booking(calls[0])), f"{parser}: {status} {reply}")
+
+
 def check_free(checks, server):
     for choice in (None, "auto", "none"):
         status, reply = ask(server, tools=TOOLS, tool_choice=choice, _debug_render_only=True)
@@ -99,6 +114,7 @@ def main():
                                                     "stream": False})
             checks.equal(status, 200, "a model with tools")
             check_forced(checks, server)
+            check_formats(checks, server, digest)
             check_free(checks, server)
             check_refused(checks, server)
     return checks.finish()

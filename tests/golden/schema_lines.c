@@ -8,6 +8,7 @@
 #include "engine/base/json.h"
 #include "engine/base/mem.h"
 #include "sampler/constraint.h"
+#include "tests/golden/walk.h"
 #include "tests/testing.h"
 
 #include <stdio.h>
@@ -15,51 +16,6 @@
 #include <string.h>
 
 enum { MAX_LINE = 4 << 20, LONG_TEXT = 600, MAX_TEXT = 20000, N_TRIES = 24 };
-
-struct walk {
-    struct oll_constraint *c;
-    const struct oll_token_trie *trie; /* of the vocabulary, or of nothing */
-    const struct oll_tokenizer *tok;   /* NULL: by bytes */
-    struct oll_strbuf text;
-    uint64_t random;
-};
-
-static uint32_t draw(struct walk *w, uint32_t n)
-{
-    return (uint32_t)(testing_random(&w->random) % n);
-}
-
-static bool has(const uint64_t *bits, uint32_t i) { return bits[i >> 6] >> (i & 63) & 1; }
-
-/* A byte that may come next: more often one that closes something, the longer the text. */
-static int draw_byte(struct walk *w)
-{
-    static const char closers[] = "\"}]n";
-    uint64_t bytes[4];
-    uint32_t list[256], n = 0;
-    oll_constraint_bytes(w->c, bytes);
-    for (const char *c = closers; *c; c++)
-        if (has(bytes, (unsigned char)*c) &&
-            (w->text.len > LONG_TEXT || draw(w, 100) < (*c == '"' ? 12 : 30)))
-            return (unsigned char)*c;
-    for (uint32_t b = 0; b < 256; b++)
-        if (has(bytes, b) && (b > 0x20 || draw(w, 4) == 0) && (b < 0x80 || draw(w, 8) == 0))
-            list[n++] = b;
-    for (uint32_t b = 0; b < 256 && n == 0; b++)
-        if (has(bytes, b))
-            return (int)b;
-    return n ? (int)list[draw(w, n)] : -1;
-}
-
-static bool step_byte(struct walk *w)
-{
-    int byte = draw_byte(w);
-    char c = (char)byte;
-    if (byte < 0 || !oll_constraint_accept_bytes(w->c, &c, 1))
-        return false;
-    oll_strbuf_addc(&w->text, c);
-    return true;
-}
 
 static bool take(struct walk *w, int32_t token)
 {
@@ -101,13 +57,13 @@ static bool step_token(struct walk *w)
         return ok;
     if (oll_constraint_mask(w->c, &mask, &err) != OLL_OK)
         return false;
-    uint32_t n_try = draw(w, 3) == 0 || w->text.len > LONG_TEXT ? N_TRIES : 1;
+    uint32_t n_try = walk_draw(w, 3) == 0 || w->text.len > LONG_TEXT ? N_TRIES : 1;
     for (uint32_t t = 0; t < n_try; t++) {
-        uint32_t id = draw(w, n_vocab), end = id;
+        uint32_t id = walk_draw(w, n_vocab), end = id;
         do
             id = id + 1 == n_vocab ? 0 : id + 1;
-        while (id != end && (!has(mask, id) || has(w->trie->ends, id)));
-        if (!has(mask, id) || has(w->trie->ends, id))
+        while (id != end && (!walk_has(mask, id) || walk_has(w->trie->ends, id)));
+        if (!walk_has(mask, id) || walk_has(w->trie->ends, id))
             continue;
         uint32_t score = closers_of(w, (int32_t)id);
         if (best < 0 || score > best_score) {
@@ -123,9 +79,10 @@ static bool walk_once(struct walk *w)
 {
     oll_strbuf_clear(&w->text);
     while (w->text.len < MAX_TEXT) {
-        if (oll_constraint_finished(w->c) || (oll_constraint_complete(w->c) && draw(w, 4) == 0))
+        if (oll_constraint_finished(w->c) ||
+            (oll_constraint_complete(w->c) && walk_draw(w, 4) == 0))
             return true;
-        if (!(w->tok ? step_token(w) : step_byte(w)))
+        if (!(w->tok ? step_token(w) : walk_byte(w, "\"}]n")))
             return oll_constraint_complete(w->c);
     }
     return false;
