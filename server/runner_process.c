@@ -7,7 +7,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { GONE_POLL_MS = 50, CREDIT_STEP = MESSAGE_CREDITS / 4, ALIVE_MS_MAX = 2000 };
+enum {
+    STACK_BYTES = 256 * 1024,
+    GONE_POLL_MS = 50,
+    CREDIT_STEP = MESSAGE_CREDITS / 4,
+    ALIVE_MS_MAX = 2000
+};
 
 static const uint64_t ns_per_ms = 1000 * 1000;
 
@@ -136,13 +141,24 @@ static oll_status wait_loaded(struct runner_process *p, const struct runner_wish
     return status;
 }
 
+static bool start_pump(struct runner_process *p)
+{
+    pthread_attr_t attr;
+    if (pthread_attr_init(&attr) != 0)
+        return false;
+    pthread_attr_setstacksize(&attr, STACK_BYTES);
+    const bool started = pthread_create(&p->pump, &attr, runner_pump_main, p) == 0;
+    pthread_attr_destroy(&attr);
+    return started;
+}
+
 oll_status runner_process_open(struct runners *runners, const struct runner_wish *wish,
                                struct runner_process **out, struct oll_error *err)
 {
     struct runner_process *p = NULL;
     OLL_TRY(runners_may_start(runners, wish->params.model_path, wish->name, err));
     OLL_TRY(new_process(runners, wish, &p, err));
-    if (pthread_create(&p->pump, NULL, runner_pump_main, p) != 0) {
+    if (!start_pump(p)) {
         free_process(p);
         return OLL_FAIL(err, OLL_ERR_MEMORY, "no thread for the runner of %s", wish->name);
     }
