@@ -33,9 +33,9 @@ FORBIDDEN(no_functiongemma, "<start_function_call>", "<end_function_call>");
 #define PYTHON_WORDS {"None", "False", "True"}
 
 #define JSON(id, list)                                                                             \
-    static const struct json_arguments id = {.style = {JSON_WORDS, .forbidden = list},             \
+    static const struct json_arguments id = {.style = {.words = JSON_WORDS, .forbidden = list},    \
                                              .is_document = true}
-static const struct json_arguments json = {.style = {JSON_WORDS}, .is_document = true};
+static const struct json_arguments json = {.style = {.words = JSON_WORDS}, .is_document = true};
 JSON(json_call, no_call_end);
 JSON(json_ministral, no_ministral);
 JSON(json_deepseek, no_deepseek);
@@ -49,7 +49,7 @@ JSON(json_gigachat, no_role);
 #define TAG_CHARS "-.$"
 
 static const struct json_arguments xml = {
-    .style = {JSON_WORDS, .forbidden = no_xml},
+    .style = {.words = JSON_WORDS, .forbidden = no_xml},
     .key_open = "<parameter=",
     .key_close = ">\n",
     .value_close = "\n</parameter>\n",
@@ -59,7 +59,7 @@ static const struct json_arguments xml = {
     .declared = chat_declared_types,
 };
 #define GLM(line)                                                                                  \
-    {.style = {JSON_WORDS, .forbidden = no_glm},                                                   \
+    {.style = {.words = JSON_WORDS, .forbidden = no_glm},                                          \
      .key_open = "<arg_key>",                                                                      \
      .key_close = "</arg_key>" line "<arg_value>",                                                 \
      .value_close = "</arg_value>" line,                                                           \
@@ -71,7 +71,7 @@ static const struct json_arguments xml = {
 static const struct json_arguments glm = GLM("");
 static const struct json_arguments glm_ocr = GLM("\n");
 static const struct json_arguments atem = {
-    .style = {JSON_WORDS, .forbidden = no_atem},
+    .style = {.words = JSON_WORDS, .forbidden = no_atem},
     .key_open = "<atem:parameter name=\"",
     .key_close = "\">",
     .value_close = "</atem:parameter>\n",
@@ -82,7 +82,7 @@ static const struct json_arguments atem = {
 };
 #define MARK "]<]minimax[>["
 static const struct json_arguments minimax = {
-    .style = {JSON_WORDS, .forbidden = no_minimax},
+    .style = {.words = JSON_WORDS, .forbidden = no_minimax},
     .key_open = MARK "<",
     .key_close = ">",
     .value_close = MARK "</" NAME ">",
@@ -93,7 +93,7 @@ static const struct json_arguments minimax = {
     .declared = chat_declared_types,
 };
 static const struct json_arguments dsml = {
-    .style = {JSON_WORDS, .forbidden = no_dsml},
+    .style = {.words = JSON_WORDS, .forbidden = no_dsml},
     .key_open = "<｜DSML｜parameter name=\"",
     .key_close = "\" string=\"false\">",
     .string_key_close = "\" string=\"true\">",
@@ -103,7 +103,7 @@ static const struct json_arguments dsml = {
     .raw_strings = true,
 };
 #define PYTHON(list)                                                                               \
-    {.style = {PYTHON_WORDS, .forbidden = list},                                                   \
+    {.style = {.words = PYTHON_WORDS, .forbidden = list},                                          \
      .key_open = "",                                                                               \
      .key_close = "=",                                                                             \
      .value_close = "",                                                                            \
@@ -112,7 +112,7 @@ static const struct json_arguments dsml = {
 static const struct json_arguments olmo = PYTHON(no_olmo);
 static const struct json_arguments lfm = PYTHON(no_lfm);
 static const struct json_arguments gemma4 = {
-    .style = {JSON_WORDS, .quote = "<|\"|>", .forbidden = no_gemma4},
+    .style = {.words = JSON_WORDS, .quote = "<|\"|>", .forbidden = no_gemma4},
     .key_open = "",
     .key_close = ":",
     .value_close = "",
@@ -120,7 +120,7 @@ static const struct json_arguments gemma4 = {
     .name_chars = "",
 };
 static const struct json_arguments functiongemma = {
-    .style = {{NULL, "false", "true"},
+    .style = {.words = {NULL, "false", "true"},
               .quote = "<escape>",
               .forbidden = no_functiongemma,
               .bare_objects = true},
