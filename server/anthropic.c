@@ -397,6 +397,7 @@ void anthropic_messages(struct http_request *req)
         status = decode_fields(root, members, "MessagesRequest.", &fields, &err);
     if (status == OLL_OK)
         status = map(c, req, &fields, &messages, &tools, &err);
+    c->fields.priority = ollama_priority(root, status);
     if (status != OLL_OK) {
         send_error(req, 400, err.text, OPENAI_MAPPING);
         return;

@@ -2,6 +2,7 @@
 
 #include "engine/base/clock.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* How soon a handler that waits for the engine looks at its peer. */
@@ -47,6 +48,62 @@ oll_status generation_load(struct generation *g, struct http_request *req,
     return OLL_OK;
 }
 
+/* ---- turns between clients ---- */
+
+/* Bytes of text per token, and tokens of a reply of which nobody says how long it may be: guesses,
+ * which are set off against what was taken. */
+enum { BYTES_PER_TOKEN = 4, USUAL_REPLY = 256, LONGEST_REPLY = 4096 };
+
+static uint64_t guess_tokens(const struct oll_request *ask)
+{
+    const char *const texts[] = {ask->prompt, ask->system, ask->suffix, ask->tools_json};
+    uint64_t n_bytes = 0, n = (uint64_t)ask->n_context + ask->n_tokens;
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        n_bytes += texts[i] ? strlen(texts[i]) : 0;
+    for (uint32_t i = 0; i < ask->n_messages; i++)
+        n_bytes += ask->messages[i].content ? strlen(ask->messages[i].content) : 0;
+    for (uint32_t i = 0; i < ask->n_inputs; i++)
+        n_bytes += strlen(ask->inputs[i]);
+    n += n_bytes / BYTES_PER_TOKEN + 1;
+    if (ask->kind == OLL_REQUEST_EMBED)
+        return n;
+    const int32_t n_predict = ask->options.num_predict;
+    return n + (n_predict <= 0              ? USUAL_REPLY
+                : n_predict < LONGEST_REPLY ? (uint64_t)n_predict
+                                            : LONGEST_REPLY);
+}
+
+static const char *client_of(const struct generation *g)
+{
+    const char *key = g->has_keys ? http_request_header(g->req, "Authorization") : NULL;
+    if (g->has_keys && !key)
+        key = http_request_header(g->req, "x-api-key");
+    return key ? key : g->req->peer ? g->req->peer : "";
+}
+
+/* Waits until it is this request's turn; who had to wait is told behind how many. */
+static oll_status take_turn(struct generation *g, const struct oll_request *ask,
+                            struct oll_error *err)
+{
+    const struct schedule_turn turn = {
+        .client = client_of(g),
+        .priority = g->priority,
+        .n_tokens = guess_tokens(ask),
+        .gone = is_over,
+        .gone_arg = g->req,
+    };
+    int position;
+    char text[16];
+    oll_status status = schedule_enter(g->lease, &turn, &position, err);
+    position += schedule_position(g->lease);
+    if (position > 0 && !g->told_position && !http_reply_begun(g->req)) {
+        snprintf(text, sizeof text, "%d", position);
+        http_reply_header(g->req, "X-Queue-Position", text);
+        g->told_position = true;
+    }
+    return status;
+}
+
 oll_status generation_submit(struct generation *g, const struct oll_request *ask,
                              struct oll_error *err)
 {
@@ -54,12 +111,14 @@ oll_status generation_submit(struct generation *g, const struct oll_request *ask
         runner_release(schedule_engine(g->lease), g->id);
     g->submitted = false;
     struct oll_error detail = {0};
+    OLL_TRY(take_turn(g, ask, err));
     oll_status status = runner_submit(schedule_engine(g->lease), ask, &g->id, &detail);
     if (status != OLL_OK && runner_is_lost(schedule_engine(g->lease))) {
         /* It had died before, and this is the first to notice; another one is not tried. */
         schedule_release(g->lease);
         g->lease = NULL;
         OLL_TRY(schedule_acquire(g->schedule, &g->want, &g->lease, err));
+        OLL_TRY(take_turn(g, ask, err));
         status = runner_submit(schedule_engine(g->lease), ask, &g->id, err);
     } else if (status != OLL_OK) {
         oll_error_set(err, status, "%s", oll_error_text(&detail));
@@ -84,6 +143,10 @@ oll_status generation_next(struct generation *g, struct oll_event *event, struct
     while (!is_over(g->req)) {
         memset(event, 0, sizeof *event);
         oll_status status = runner_next(engine, g->id, POLL_MS, event);
+        if (status == OLL_OK && event->kind == OLL_EVENT_DONE)
+            /* The slot is free, however slowly the rest is read. */
+            schedule_leave(g->lease,
+                           (uint64_t)event->n_prompt - event->n_prompt_cached + event->n_reply);
         if (status == OLL_OK)
             return event->kind == OLL_EVENT_ERROR ? fail_event(event, err) : OLL_OK;
         if (status != OLL_ERR_TIMEOUT)

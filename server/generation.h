@@ -17,6 +17,10 @@ struct generation {
     uint64_t id;
     bool submitted;
     uint64_t loaded_ns; /* when the model was ready (oll_clock_ns) */
+    /* Set by the handler between load and submit. */
+    int64_t priority;
+    bool has_keys; /* clients are told apart by their API keys, not by their addresses */
+    bool told_position;
 };
 
 /* Waits for the model to be loaded as the options want. OLL_ERR_CANCELED when the peer goes.

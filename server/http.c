@@ -237,6 +237,16 @@ static int address_slot(const struct http_server *server, const struct sockaddr_
     return (int)((h >> 32) % HTTP_ADDRESS_SLOTS);
 }
 
+static void write_peer(const struct sockaddr_storage *sa, char out[HTTP_PEER_MAX])
+{
+    const void *address = sa->ss_family == AF_INET
+                              ? (const void *)&((const struct sockaddr_in *)sa)->sin_addr
+                              : (const void *)&((const struct sockaddr_in6 *)sa)->sin6_addr;
+    out[0] = '\0';
+    if (sa->ss_family == AF_INET || sa->ss_family == AF_INET6)
+        (void)inet_ntop(sa->ss_family, address, out, HTTP_PEER_MAX);
+}
+
 static void add_conn(struct http_server *server, int fd, bool on_loopback,
                      const struct sockaddr_storage *peer)
 {
@@ -251,6 +261,7 @@ static void add_conn(struct http_server *server, int fd, bool on_loopback,
         close(fd);
         return;
     }
+    write_peer(peer, conn->peer);
     conn->next = server->conns;
     if (server->conns)
         server->conns->prev = conn;

@@ -50,6 +50,7 @@ struct http_request {
     size_t n_body;
     struct http_sink sink;
     uint64_t start_ns;       /* when the head was complete (oll_clock_ns) */
+    const char *peer;        /* address it came from, "" for a Unix socket */
     bool on_loopback;        /* it came through a listener that is bound to loopback alone */
     bool is_head;            /* HEAD: the reply's body is dropped, its length is not */
     struct oll_arena *arena; /* memory of this request, given back after the reply */

@@ -255,6 +255,7 @@ static int read_head(struct http_conn *conn, size_t head_len)
         .host = target.authority ? target.authority : head->host,
         .head = head,
         .start_ns = oll_clock_ns(),
+        .peer = conn->peer,
         .on_loopback = conn->on_loopback,
         .is_head = strcmp(head->method, "HEAD") == 0,
         .arena = &conn->arena,

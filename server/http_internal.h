@@ -15,7 +15,8 @@ enum {
     HTTP_READ_BYTES = 64 * 1024, /* of one read */
     HTTP_OUT_MAX = 256 * 1024,   /* buffered for one slow reader */
     HTTP_LISTENERS_MAX = 16,
-    HTTP_ADDRESS_SLOTS = 4096
+    HTTP_ADDRESS_SLOTS = 4096,
+    HTTP_PEER_MAX = 48
 };
 
 /* What an event of the poller points at. */
@@ -52,6 +53,7 @@ struct http_conn {
     int fd;
     int address_slot; /* of the count per address, -1: none */
     bool on_loopback;
+    char peer[HTTP_PEER_MAX]; /* its address, "" for a Unix socket */
 
     /* The loop thread's own; in state WORK request, plan and reply are the handler's. */
     enum http_conn_state state;

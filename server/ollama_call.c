@@ -60,6 +60,12 @@ bool ollama_call_find(struct ollama_call *call)
     }
 }
 
+int64_t ollama_priority(const struct oll_json *root, oll_status status)
+{
+    const struct oll_json *v = status == OLL_OK ? oll_json_get(root, "priority") : NULL;
+    return v && v->type == OLL_JSON_NUMBER && v->is_int ? v->i : 0;
+}
+
 bool ollama_call_unloads(struct ollama_call *call, bool is_empty)
 {
     if (!is_empty || !call->keep_alive.set || call->keep_alive.ns != 0)
@@ -95,6 +101,8 @@ bool ollama_call_load(struct ollama_call *call)
     status =
         generation_load(&call->generation, call->req, call->app->schedule, call->model,
                         &call->options, call->keep_alive.set ? &call->keep_alive.ns : NULL, &err);
+    call->generation.priority = call->fields->priority;
+    call->generation.has_keys = call->app->keys != NULL;
     if (status == OLL_OK)
         return true;
     return ollama_call_refuse(call,

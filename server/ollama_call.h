@@ -20,6 +20,7 @@ struct ollama_fields {
     bool stream, truncate, shift, logprobs, debug;
     bool think_if_able; /* a model that cannot think is no error: `think` is dropped */
     int64_t top_logprobs;
+    int64_t priority; /* among those who wait for the model; 0: usual */
     /* Of the dialects that have them: as in oll_request. */
     bool force_call, one_call;
     const char *forced_tool;
@@ -42,6 +43,7 @@ struct ollama_fields {
         {"shift", DECODE_BOOL, offsetof(struct ollama_fields, shift), NULL},                       \
         {"logprobs", DECODE_BOOL, offsetof(struct ollama_fields, logprobs), NULL},                 \
         {"top_logprobs", DECODE_INT, offsetof(struct ollama_fields, top_logprobs), NULL},          \
+        {"priority", DECODE_INT, offsetof(struct ollama_fields, priority), NULL},                  \
     {                                                                                              \
         "_debug_render_only", DECODE_BOOL, offsetof(struct ollama_fields, debug), NULL             \
     }
@@ -89,6 +91,8 @@ struct ollama_call {
     double score;      /* with wants_score: sum of the log probabilities of its tokens */
 };
 
+/* The field of that name in a body of another dialect, which has been read with `status`. */
+int64_t ollama_priority(const struct oll_json *root, oll_status status);
 bool ollama_call_refuse(struct ollama_call *call, int status, const char *fmt, ...)
     OLL_PRINTF(3, 4);
 /* After decoding: ranges, keep_alive and think, in the order of the checks (rest-api 2.1, 2.2). */

@@ -94,6 +94,7 @@ static bool load(struct ollama_embed_call *e)
         return refuse(e, status == OLL_ERR_ARG ? 400 : 500, err.text);
     status = generation_load(&e->generation, e->req, e->app->schedule, e->model, &e->options,
                              e->keep_alive.set ? &e->keep_alive.ns : NULL, &err);
+    e->generation.has_keys = e->app->keys != NULL;
     if (status == OLL_OK)
         return true;
     return refuse(e,

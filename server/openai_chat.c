@@ -411,6 +411,7 @@ void openai_chat(struct http_request *req)
         status = decode_fields(root, members, "ChatCompletionRequest.", &fields, &err);
     if (status == OLL_OK)
         status = map(c, req, &fields, &messages, &tools, &err);
+    c->fields.priority = ollama_priority(root, status);
     if (status != OLL_OK) {
         openai_error(req, 400, err.text, OPENAI_MAPPING);
         return;

@@ -378,6 +378,7 @@ void openai_completions(struct http_request *req)
         status = decode_fields(root, members, "CompletionRequest.", &fields, &err);
     if (status == OLL_OK)
         status = map(c, req, &fields, &err);
+    c->generate.fields.common.priority = ollama_priority(root, status);
     if (status != OLL_OK) {
         openai_error(req, 400, err.text, OPENAI_MAPPING);
         return;

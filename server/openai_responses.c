@@ -423,6 +423,7 @@ void openai_responses(struct http_request *req)
         status = decode_fields(root, members, "ResponsesRequest.", &c->asked, &err);
     if (status == OLL_OK)
         status = map(c, req, &messages, &tools, &err);
+    c->fields.priority = ollama_priority(root, status);
     if (status != OLL_OK) {
         openai_error(req, 400, err.text, OPENAI_MAPPING);
         return;

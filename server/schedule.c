@@ -4,6 +4,7 @@
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "engine/base/platform.h"
+#include "server/schedule_fair.h"
 #include "server/schedule_policy.h"
 
 #include <pthread.h>
@@ -12,7 +13,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { POLL_MS = 50, MIN_CTX = 4, KEY_MAX_BYTES = 1 << 16 };
+enum { POLL_MS = 50, MIN_CTX = 4, KEY_MAX_BYTES = 1 << 16, MAX_WAITING = 512 };
 
 static const uint64_t ns_per_ms = 1000 * 1000;
 
@@ -28,11 +29,14 @@ struct model {
     bool is_planned;
     uint64_t size_bytes, vram_bytes;
     uint32_t n_ctx;
+    struct fair fair; /* whose turn it is to use it */
 };
 
 struct lease {
     struct schedule *schedule;
     struct policy_model *model;
+    struct fair_ticket ticket;
+    int position;
 };
 
 /* A request that waits, on its thread's stack. */
@@ -40,6 +44,7 @@ struct request {
     struct policy_waiter waiter;
     const struct schedule_want *want;
     struct place_task task;
+    int position;
     bool is_answered;
     oll_status status;
     struct oll_error err;
@@ -270,6 +275,10 @@ static struct model *new_model(struct schedule *s, const struct request *r,
     m->size_bytes = place_bytes(&policy->footprint);
     m->vram_bytes = place_vram_bytes(&r->task, &policy->footprint);
     memcpy(m->devices, r->task.place.devices, sizeof m->devices);
+    const int n_slots = s->config.n_slots ? (int)s->config.n_slots : 1;
+    /* Some more than there are slots, so that none waits for the network. */
+    m->fair.n_max = n_slots + (n_slots + 1) / 2;
+    m->fair.max_waiting = s->config.max_waiting > 0 ? s->config.max_waiting : MAX_WAITING;
     if (m->path && m->name && !m->adapter_path == !want->adapter_path)
         return m;
     free_model(m);
@@ -561,6 +570,7 @@ static oll_status get_model(struct schedule *s, struct request *r, struct oll_er
     case POLICY_GRANTED: break;
     case POLICY_REFUSED: status = refuse(err); break;
     case POLICY_QUEUED:
+        r->position = policy_position(s->policy, &r->waiter);
         pump(s);
         status = wait_for_answer(s, r, err);
         break;
@@ -583,7 +593,7 @@ oll_status schedule_acquire(struct schedule *s, const struct schedule_want *want
     r->want = want;
     fill_want(s, want, key, &r->waiter.want);
     OLL_TRY_DONE(get_model(s, r, err));
-    *lease = (struct lease){.schedule = s, .model = r->waiter.model};
+    *lease = (struct lease){.schedule = s, .model = r->waiter.model, .position = r->position};
     *out = lease;
 done:
     if (r)
@@ -600,6 +610,7 @@ void schedule_release(struct lease *lease)
     if (!lease)
         return;
     struct schedule *s = lease->schedule;
+    schedule_leave(lease, lease->ticket.cost);
     pthread_mutex_lock(&s->lock);
     policy_release(s->policy, lease->model, oll_clock_ns());
     pump(s);
@@ -610,6 +621,87 @@ void schedule_release(struct lease *lease)
 struct runner_engine *schedule_engine(const struct lease *lease)
 {
     return ((const struct model *)lease->model->user)->engine;
+}
+
+int schedule_position(const struct lease *lease) { return lease->position; }
+
+/* ---- turns ---- */
+
+static void let_in(struct schedule *s, struct model *m)
+{
+    while (fair_next(&m->fair, oll_clock_ns()))
+        pthread_cond_broadcast(&s->answered);
+}
+
+static void fill_ticket(const struct schedule_turn *turn, struct fair_ticket *t)
+{
+    const int64_t max = FAIR_PRIORITY_MAX;
+    *t = (struct fair_ticket){
+        .priority = (int)(turn->priority > max    ? max
+                          : turn->priority < -max ? -max
+                                                  : turn->priority),
+        .cost = turn->n_tokens < UINT32_MAX ? turn->n_tokens : UINT32_MAX,
+    };
+    memcpy(t->client, turn->client, strnlen(turn->client, sizeof t->client - 1));
+}
+
+/* Waits with the lock held, which is not while the peer is looked at. */
+static oll_status wait_for_turn(struct lease *lease, const struct schedule_turn *turn,
+                                struct oll_error *err)
+{
+    struct schedule *s = lease->schedule;
+    struct model *m = lease->model->user;
+    while (!lease->ticket.running) {
+        pthread_mutex_unlock(&s->lock);
+        const bool gone = turn->gone && turn->gone(turn->gone_arg);
+        pthread_mutex_lock(&s->lock);
+        if (gone && !lease->ticket.running) {
+            fair_leave(&m->fair, &lease->ticket, 0);
+            return OLL_FAIL(err, OLL_ERR_CANCELED, "request canceled");
+        }
+        if (!lease->ticket.running)
+            wait_until(s, &s->answered, oll_clock_ns() + POLL_MS * ns_per_ms);
+        /* Age may have moved somebody up. */
+        let_in(s, m);
+    }
+    return OLL_OK;
+}
+
+oll_status schedule_enter(struct lease *lease, const struct schedule_turn *turn, int *position,
+                          struct oll_error *err)
+{
+    struct schedule *s = lease->schedule;
+    struct model *m = lease->model->user;
+    oll_status status = OLL_OK;
+    *position = 0;
+    schedule_leave(lease, 0);
+    fill_ticket(turn, &lease->ticket);
+    pthread_mutex_lock(&s->lock);
+    switch (fair_enter(&m->fair, &lease->ticket, oll_clock_ns())) {
+    case FAIR_FULL: status = refuse(err); break;
+    case FAIR_NO_MEMORY:
+        status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a request");
+        break;
+    case FAIR_ENTERED:
+        let_in(s, m);
+        if (!lease->ticket.running) {
+            *position = fair_position(&m->fair, &lease->ticket, oll_clock_ns()) + 1;
+            status = wait_for_turn(lease, turn, err);
+        }
+        break;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return status;
+}
+
+void schedule_leave(struct lease *lease, uint64_t n_tokens)
+{
+    struct schedule *s = lease->schedule;
+    struct model *m = lease->model->user;
+    pthread_mutex_lock(&s->lock);
+    fair_leave(&m->fair, &lease->ticket, n_tokens);
+    let_in(s, m);
+    pthread_mutex_unlock(&s->lock);
 }
 
 void schedule_expire(struct schedule *s, const char *path, const char *adapter_path)

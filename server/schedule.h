@@ -79,6 +79,25 @@ oll_status schedule_acquire(struct schedule *schedule, const struct schedule_wan
 void schedule_release(struct lease *lease);
 struct runner_engine *schedule_engine(const struct lease *lease);
 
+/* How many others waited for a load when this one came to wait; 0: none, or it did not wait. */
+int schedule_position(const struct lease *lease);
+
+/* A request that is about to be given to a leased model. */
+struct schedule_turn {
+    const char *client; /* who asks: turns go round between clients */
+    int64_t priority;   /* higher ones first; cut to -10 to 10 */
+    uint64_t n_tokens;  /* that it will take, as far as can be told */
+    bool (*gone)(void *arg);
+    void *gone_arg;
+};
+/* Waits until the request may be given to the model (schedule_fair.h); *position is its
+ * place in the line when it came, 1 for the next, 0 when it did not wait. OLL_ERR_BUSY: too many
+ * wait already; OLL_ERR_CANCELED: `gone`. */
+oll_status schedule_enter(struct lease *lease, const struct schedule_turn *turn, int *position,
+                          struct oll_error *err) OLL_MUST_USE;
+/* The request has taken so many tokens; without schedule_enter before it does nothing. */
+void schedule_leave(struct lease *lease, uint64_t n_tokens);
+
 /* A loaded model, as lists show it. */
 struct schedule_entry {
     const char *name;                /* that loaded it */

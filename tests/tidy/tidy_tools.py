@@ -50,7 +50,7 @@ SYMBOL_PREFIXES = {
     "sampler": ("gbnf_", "machine_", "schema_", "shape_", "shapes_"),
     "engine": ("block_", "fill_", "moe_", "plan_", "ubatch_"),
     "registry": ("transfer_",),
-    "server": ("place_", "policy_"),  # the scheduler's
+    "server": ("fair_", "place_", "policy_"),  # the scheduler's
 }
 
 

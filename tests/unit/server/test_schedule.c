@@ -150,6 +150,42 @@ TEST(an_idle_model_goes_by_itself)
     end();
 }
 
+static atomic_int n_inside, most_inside;
+
+static void *turn_main(void *arg)
+{
+    const struct schedule_want want = want_of(0);
+    struct schedule_turn turn = {.client = (uintptr_t)arg % 2 ? "odd" : "even", .n_tokens = 10};
+    for (int i = 0; i < ROUNDS; i++) {
+        struct lease *lease = NULL;
+        int position;
+        CHECK_OK(schedule_acquire(schedule, &want, &lease, NULL));
+        CHECK_OK(schedule_enter(lease, &turn, &position, NULL));
+        const int n = atomic_fetch_add(&n_inside, 1) + 1;
+        if (n > atomic_load(&most_inside))
+            atomic_store(&most_inside, n);
+        atomic_fetch_sub(&n_inside, 1);
+        if (i % 3)
+            schedule_leave(lease, 12);
+        schedule_release(lease);
+    }
+    return NULL;
+}
+
+TEST(turns_end_and_are_never_too_many)
+{
+    pthread_t threads[THREADS];
+    atomic_store(&load_ms, 0);
+    atomic_store(&most_inside, 0);
+    begin((struct schedule_config){.n_slots = 2, .keep_alive_ns = SCHEDULE_FOREVER});
+    for (uintptr_t i = 0; i < THREADS; i++)
+        OLL_ASSERT(pthread_create(&threads[i], NULL, turn_main, (void *)i) == 0);
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    CHECK(atomic_load(&most_inside) <= 3);
+    end();
+}
+
 static bool is_set(void *arg) { return atomic_load((atomic_bool *)arg); }
 
 struct hasty {
