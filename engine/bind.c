@@ -396,17 +396,29 @@ static bool check_use(struct binder *b, const char *name, const struct oll_gguf_
            ((is_table && !is_embd) || check_dtype(b, t, OLL_OP_MATMUL));
 }
 
+/* Super-blocks: one scale for 256 activations where others have one for 32. */
+static bool has_wide_scales(const struct oll_gguf_tensor *t)
+{
+    return t && oll_dtype_info(t->dtype)->block_elements == 256;
+}
+
 /* Where 8 bits of an activation are too few: errors of the head go straight into the logits. Of the
- * layers, narrow models, where work matters least, spend most on the way down of the ffn: the
- * product of gate and up has the longest tails. In wide ones only values are worth their price:
- * their errors reach all later positions (docs/performance.md, Precision). */
+ * layers, narrow models, where work matters least, get one remedy: in ffn_down, whose input has the
+ * longest tails, where its type makes most of them; else round the attention. In wide ones only
+ * values are worth their price: their errors reach all later positions (docs/performance.md,
+ * Precision). */
 static bool is_precise(const struct binder *b, const char *name, uint32_t n_in, uint32_t n_out)
 {
     enum { NARROW = 1024 };
     if (b->il < 0)
         return true;
+    const bool is_wide_down = has_wide_scales(bind_find(b, "ffn_down", "weight"));
     if (strcmp(name, "ffn_down") == 0)
-        return n_out <= NARROW;
+        return n_out <= NARROW && is_wide_down;
+    if (strcmp(name, "attn_q") == 0)
+        return n_in <= NARROW && !is_wide_down;
+    if (strcmp(name, "attn_output") == 0)
+        return n_out <= NARROW && !is_wide_down;
     return strcmp(name, "attn_v") == 0 && n_in > NARROW;
 }
 
