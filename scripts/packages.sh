@@ -24,6 +24,9 @@ check zsh cmd zsh
 check fish cmd fish
 check groff cmd groff
 check btrfs-progs cmd mkfs.btrfs
+check openssh-client cmd ssh-keygen
+check python3-jinja2 python jinja2
+check python3-jsonschema python jsonschema
 '
 
 die() {
