@@ -449,6 +449,35 @@ TEST(a_load_that_nobody_wants_is_given_up)
     runners_free(runners);
 }
 
+/* Whatever a process that was taken over sends, the server goes on, and every request ends. */
+TEST(a_wild_process_harms_nobody)
+{
+    for (int seed = 1; seed <= 60; seed++) {
+        struct runners *runners = make_runners(SILENCE_MS, 1000);
+        struct runner_engine *engine = NULL;
+        const struct oll_request request = {.kind = OLL_REQUEST_PROMPT, .prompt = "x"};
+        char how[32];
+        snprintf(how, sizeof how, "wild %d", seed);
+        setenv("FAKE_RUNNER", how, 1);
+        const bool opened = open_model(runners, "good", &engine, NULL) == OLL_OK;
+        for (int i = 0; opened && i < 3; i++) {
+            uint64_t id;
+            struct oll_event event;
+            bool over = runner_submit(engine, &request, &id, NULL) != OLL_OK;
+            const bool refused = over;
+            while (!over && CHECK_OK(runner_next(engine, id, WAIT_MS, &event))) {
+                over = event.kind == OLL_EVENT_DONE || event.kind == OLL_EVENT_ERROR;
+                oll_event_free(&event);
+            }
+            if (!refused)
+                runner_release(engine, id);
+        }
+        runner_close(engine);
+        runners_free(runners);
+    }
+    setenv("FAKE_RUNNER", "", 1);
+}
+
 /* ---- what is left behind ---- */
 
 static int count_descriptors(void)
