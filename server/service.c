@@ -36,6 +36,13 @@ static enum oll_dtype kv_dtype(void)
     char text[ENV_TEXT_MAX];
     if (!env_text("OLLAMA_KV_CACHE_TYPE", text) || strcasecmp(text, "f16") == 0)
         return OLL_F16;
+    if (!env_bool("OLLAMA_FLASH_ATTENTION", true)) {
+        oll_log_warn("serve",
+                     "OLLAMA_KV_CACHE_TYPE=%s needs flash attention, which "
+                     "OLLAMA_FLASH_ATTENTION turns off; using f16",
+                     text);
+        return OLL_F16;
+    }
     if (strcasecmp(text, "q8_0") == 0)
         return OLL_Q8_0;
     oll_log_warn("serve", "OLLAMA_KV_CACHE_TYPE=%s is not available; using f16", text);
