@@ -13,7 +13,14 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { POLL_MS = 50, MIN_CTX = 4, KEY_MAX_BYTES = 1 << 16, MAX_WAITING = 512 };
+enum {
+    POLL_MS = 50,
+    CROWD = 32,
+    CROWD_POLL_MS = 250,
+    MIN_CTX = 4,
+    KEY_MAX_BYTES = 1 << 16,
+    MAX_WAITING = 512
+};
 
 static const uint64_t ns_per_ms = 1000 * 1000;
 
@@ -33,15 +40,17 @@ struct model {
 };
 
 struct lease {
+    struct fair_ticket ticket; /* first */
+    pthread_cond_t let_in;
     struct schedule *schedule;
     struct policy_model *model;
-    struct fair_ticket ticket;
     int position;
 };
 
 /* A request that waits, on its thread's stack. */
 struct request {
-    struct policy_waiter waiter;
+    struct policy_waiter waiter; /* first */
+    pthread_cond_t answered;
     const struct schedule_want *want;
     struct place_task task;
     int position;
@@ -62,9 +71,8 @@ struct schedule {
     struct schedule_runners runners;
     struct oll_plan_room room; /* devices with memory of their own */
     pthread_mutex_t lock;      /* all that follows */
-    pthread_cond_t answered;
-    pthread_cond_t timer; /* for the clock's thread */
-    pthread_cond_t idle;  /* a worker has ended */
+    pthread_cond_t timer;      /* for the clock's thread */
+    pthread_cond_t idle;       /* a worker has ended */
     struct policy *policy;
     uint64_t armed_ns; /* when the clock's thread will look */
     int n_workers;
@@ -121,7 +129,7 @@ static oll_status say_failure(const struct failure *f, struct oll_error *err)
                     text);
 }
 
-static void answer(struct schedule *s, struct request *r, const struct policy_action *a)
+static void answer(struct request *r, const struct policy_action *a)
 {
     r->is_answered = true;
     r->status = a->kind == POLICY_GRANT ? OLL_OK : a->status;
@@ -132,7 +140,7 @@ static void answer(struct schedule *s, struct request *r, const struct policy_ac
             OLL_FAIL(&r->err, OLL_ERR_INTERNAL, "timed out waiting for %s to start", r->want->name);
     else if (a->kind == POLICY_FAIL)
         r->err = r->waiter.err;
-    pthread_cond_broadcast(&s->answered);
+    pthread_cond_signal(&r->answered);
 }
 
 static struct oll_engine_params engine_params(const struct schedule_config *config,
@@ -332,7 +340,7 @@ static void pump(struct schedule *s)
         switch (a.kind) {
         case POLICY_NONE: break;
         case POLICY_GRANT:
-        case POLICY_FAIL: answer(s, (struct request *)a.waiter, &a); break;
+        case POLICY_FAIL: answer((struct request *)a.waiter, &a); break;
         case POLICY_LOAD: begin_load(s, &a); break;
         case POLICY_ABORT: break;
         case POLICY_UNLOAD: begin_unload(s, a.model->user); break;
@@ -363,23 +371,26 @@ static enum policy_fit place(void *arg, struct policy_waiter *waiter,
     return place_find(&r->task, waiter->want.options.n_ctx, room, out, &waiter->err);
 }
 
-static void init_sync(struct schedule *s)
+static void init_cond(pthread_cond_t *cond)
 {
     pthread_condattr_t attr;
-    pthread_mutex_init(&s->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->answered, &attr);
-    pthread_cond_init(&s->timer, &attr);
-    pthread_cond_init(&s->idle, &attr);
+    pthread_cond_init(cond, &attr);
     pthread_condattr_destroy(&attr);
+}
+
+static void init_sync(struct schedule *s)
+{
+    pthread_mutex_init(&s->lock, NULL);
+    init_cond(&s->timer);
+    init_cond(&s->idle);
 }
 
 static void destroy(struct schedule *s)
 {
     policy_free(s->policy);
     pthread_mutex_destroy(&s->lock);
-    pthread_cond_destroy(&s->answered);
     pthread_cond_destroy(&s->timer);
     pthread_cond_destroy(&s->idle);
     oll_free(s);
@@ -501,6 +512,13 @@ static void fill_want(const struct schedule *s, const struct schedule_want *want
     };
 }
 
+/* When somebody who waits looks next whether its peer is still there; in a crowd not so often, as
+ * all look. */
+static uint64_t next_look(int n_waiting)
+{
+    return oll_clock_ns() + (n_waiting > CROWD ? CROWD_POLL_MS : POLL_MS) * ns_per_ms;
+}
+
 /* Waits for the answer, looking now and then whether it is still wanted. The lock is held. */
 static oll_status wait_for_answer(struct schedule *s, struct request *r, struct oll_error *err)
 {
@@ -516,7 +534,7 @@ static oll_status wait_for_answer(struct schedule *s, struct request *r, struct 
             pump(s);
             return OLL_FAIL(err, OLL_ERR_CANCELED, "request canceled");
         }
-        wait_until(s, &s->answered, oll_clock_ns() + POLL_MS * ns_per_ms);
+        wait_until(s, &r->answered, next_look(policy_n_waiting(s->policy)));
     }
     if (r->status != OLL_OK)
         oll_error_set(err, r->status, "%s", oll_error_text(&r->err));
@@ -579,6 +597,23 @@ static oll_status get_model(struct schedule *s, struct request *r, struct oll_er
     return status;
 }
 
+static void free_request(struct request *r)
+{
+    if (!r)
+        return;
+    pthread_cond_destroy(&r->answered);
+    place_task_free(&r->task);
+    oll_free(r);
+}
+
+static void free_lease(struct lease *lease)
+{
+    if (!lease)
+        return;
+    pthread_cond_destroy(&lease->let_in);
+    oll_free(lease);
+}
+
 oll_status schedule_acquire(struct schedule *s, const struct schedule_want *want,
                             struct lease **out, struct oll_error *err)
 {
@@ -586,6 +621,10 @@ oll_status schedule_acquire(struct schedule *s, const struct schedule_want *want
     struct lease *lease = oll_calloc(1, sizeof *lease);
     char *key = key_of(want->path, want->adapter_path);
     oll_status status;
+    if (r)
+        init_cond(&r->answered);
+    if (lease)
+        init_cond(&lease->let_in);
     if (!r || !lease || !key) {
         status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a request");
         goto done;
@@ -593,15 +632,15 @@ oll_status schedule_acquire(struct schedule *s, const struct schedule_want *want
     r->want = want;
     fill_want(s, want, key, &r->waiter.want);
     OLL_TRY_DONE(get_model(s, r, err));
-    *lease = (struct lease){.schedule = s, .model = r->waiter.model, .position = r->position};
+    lease->schedule = s;
+    lease->model = r->waiter.model;
+    lease->position = r->position;
     *out = lease;
 done:
-    if (r)
-        place_task_free(&r->task);
-    oll_free(r);
+    free_request(r);
     oll_free(key);
     if (status != OLL_OK)
-        oll_free(lease);
+        free_lease(lease);
     return status;
 }
 
@@ -615,7 +654,7 @@ void schedule_release(struct lease *lease)
     policy_release(s->policy, lease->model, oll_clock_ns());
     pump(s);
     pthread_mutex_unlock(&s->lock);
-    oll_free(lease);
+    free_lease(lease);
 }
 
 struct runner_engine *schedule_engine(const struct lease *lease)
@@ -627,10 +666,10 @@ int schedule_position(const struct lease *lease) { return lease->position; }
 
 /* ---- turns ---- */
 
-static void let_in(struct schedule *s, struct model *m)
+static void let_in(struct model *m)
 {
-    while (fair_next(&m->fair, oll_clock_ns()))
-        pthread_cond_broadcast(&s->answered);
+    for (struct fair_ticket *t; (t = fair_next(&m->fair, oll_clock_ns()));)
+        pthread_cond_signal(&((struct lease *)t)->let_in);
 }
 
 static void fill_ticket(const struct schedule_turn *turn, struct fair_ticket *t)
@@ -660,9 +699,9 @@ static oll_status wait_for_turn(struct lease *lease, const struct schedule_turn 
             return OLL_FAIL(err, OLL_ERR_CANCELED, "request canceled");
         }
         if (!lease->ticket.running)
-            wait_until(s, &s->answered, oll_clock_ns() + POLL_MS * ns_per_ms);
+            wait_until(s, &lease->let_in, next_look(m->fair.n_waiting));
         /* Age may have moved somebody up. */
-        let_in(s, m);
+        let_in(m);
     }
     return OLL_OK;
 }
@@ -683,7 +722,7 @@ oll_status schedule_enter(struct lease *lease, const struct schedule_turn *turn,
         status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a request");
         break;
     case FAIR_ENTERED:
-        let_in(s, m);
+        let_in(m);
         if (!lease->ticket.running) {
             *position = fair_position(&m->fair, &lease->ticket, oll_clock_ns()) + 1;
             status = wait_for_turn(lease, turn, err);
@@ -700,8 +739,18 @@ void schedule_leave(struct lease *lease, uint64_t n_tokens)
     struct model *m = lease->model->user;
     pthread_mutex_lock(&s->lock);
     fair_leave(&m->fair, &lease->ticket, n_tokens);
-    let_in(s, m);
+    let_in(m);
     pthread_mutex_unlock(&s->lock);
+}
+
+uint32_t schedule_waiting(struct schedule *s)
+{
+    pthread_mutex_lock(&s->lock);
+    uint32_t n = (uint32_t)policy_n_waiting(s->policy);
+    for (const struct policy_model *m = policy_models(s->policy); m; m = m->next)
+        n += m->user ? (uint32_t)((const struct model *)m->user)->fair.n_waiting : 0;
+    pthread_mutex_unlock(&s->lock);
+    return n;
 }
 
 void schedule_expire(struct schedule *s, const char *path, const char *adapter_path)

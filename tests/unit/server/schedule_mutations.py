@@ -15,8 +15,9 @@ import sys
 import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-TESTS = ["test_schedule_histories", "test_schedule_policy"]
-BASE = ["mem", "status", "log", "clock", "strbuf", "utf8"]
+POLICY, FAIR = "schedule_policy.c", "schedule_fair.c"
+TESTS = {POLICY: ["test_schedule_histories", "test_schedule_policy"], FAIR: ["test_schedule_fair"]}
+BASE = ["mem", "status", "log", "clock", "strbuf", "utf8", "platform_linux"]
 
 TABLE = [
     ("models that must go take new requests", "return !is_leaving(m) && options_fit",
@@ -70,13 +71,28 @@ TABLE = [
     ("the load under way counts as one that waits", "n += !w->is_first;", "n += 1;"),
 ]
 
+FAIR_TABLE = [
+    ("turns without end", "        if (c->deficit <= 0)\n            go_to_end(f, c);", ""),
+    ("nothing is taken off", "c->deficit -= (int64_t)t->cost;", ""),
+    ("what was taken is not set off", "c->deficit += (int64_t)t->cost - (int64_t)taken;", ""),
+    ("priority counts for nothing", "return t->priority + (int64_t)", "return (int64_t)"),
+    ("age counts for nothing", "((now - t->since_ns) / age_ns)", "(0 * (now - t->since_ns))"),
+    ("all are let in", "f->n_running >= f->n_max)\n        return NULL;", "false)\n        return NULL;"),
+    ("the line has no end", "f->n_waiting >= f->max_waiting)", "false)"),
+    ("who has gone still runs", "        f->n_running--;\n", ""),
+    ("clients are never forgotten", "    if (c->waiting || c->n_running > 0)\n", "    if (c)\n"),
+    ("in the order of asking", "const int64_t needs = c->deficit > 0 ? 0 : -c->deficit / FAIR_QUANTUM + 1;",
+     "const int64_t needs = 1000000;"),
+    ("a place without the turns of others", "n += n_same < n_own + 1 ? n_same : n_own + 1;", "n += n_same;"),
+]
 
-def caught_by(folder, cc):
+
+def caught_by(folder, name, cc):
     """What the tests say of the sources in the folder; None when they pass."""
-    for test in TESTS:
+    for test in TESTS[name]:
         program = folder / test
         sources = [ROOT / "tests/unit/server" / (test + ".c"), ROOT / "tests/testing.c"]
-        sources += [folder / "server/schedule_policy.c"]
+        sources += [folder / "server" / name]
         sources += [ROOT / "engine/base" / (name + ".c") for name in BASE]
         built = subprocess.run([cc, "-std=c11", "-D_GNU_SOURCE", '-DOLL_SHARED_DIR="none"', "-O1",
                                 "-I", ROOT, "-o", program, *sources, "-lm", "-lpthread"],
@@ -101,20 +117,21 @@ def main():
     parser.add_argument("--only", default="")
     parser.add_argument("--cc", default="cc")
     args = parser.parse_args()
-    text = (ROOT / "server/schedule_policy.c").read_text()
     n_bad = 0
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
+    rows = [(name, *row) for name, table in ((POLICY, TABLE), (FAIR, FAIR_TABLE)) for row in [("unchanged", "", "")] + table]
+    with tempfile.TemporaryDirectory() as path:
+        folder = pathlib.Path(path)
         (folder / "server").mkdir()
-        for title, old, new in [("unchanged", "", "")] + TABLE:
+        for name, title, old, new in rows:
+            text = (ROOT / "server" / name).read_text()
             if args.only not in title:
                 continue
             if old and text.count(old) == 0:
                 print(f"STALE    {title}")
                 n_bad += 1
                 continue
-            (folder / "server/schedule_policy.c").write_text(text.replace(old, new, 1) if old else text)
-            why = caught_by(folder, args.cc)
+            (folder / "server" / name).write_text(text.replace(old, new, 1) if old else text)
+            why = caught_by(folder, name, args.cc)
             bad = (why is None) == bool(old) or (why or "").startswith("does not compile")
             n_bad += bad
             print(f"{'BAD' if bad else 'ok':8} {title}: {why}", flush=True)
