@@ -241,7 +241,8 @@ static void force(struct oll_engine *engine, const char *tool, const char *parse
             *call = event;
             continue;
         }
-        CHECK_MSG(event.kind == OLL_EVENT_DONE, "%s", event.text ? event.text : "");
+        CHECK_MSG(event.kind == OLL_EVENT_DONE, "%s: %s", parser ? parser : "",
+                  event.text ? event.text : "");
         oll_event_free(&event);
     }
     oll_engine_release(engine, id);
@@ -249,7 +250,9 @@ static void force(struct oll_engine *engine, const char *tool, const char *parse
 
 TEST(a_forced_call_has_arguments_by_its_schema)
 {
-    static const char *const parsers[] = {NULL, "qwen3", "ministral", "deepseek3", "cohere"};
+    static const char *const parsers[] = {NULL,     "qwen3",       "ministral", "deepseek3",
+                                          "cohere", "qwen3-coder", "glm-4.7",   "lfm2",
+                                          "gemma4", "olmo3"};
     struct oll_engine *engine = open_engine("llama.gguf", 1);
     if (!engine)
         return;
@@ -284,7 +287,7 @@ TEST(a_call_that_cannot_be_forced_is_refused)
     } cases[] = {
         {"nope", NULL, CALLS_TEMPLATE, tools, "nope, which is not among the tools", OLL_ERR_ARG},
         {NULL, NULL, CALLS_TEMPLATE, NULL, "there are no tools", OLL_ERR_ARG},
-        {NULL, "qwen3-coder", CALLS_TEMPLATE, tools, "format is qwen3-coder", OLL_ERR_UNSUPPORTED},
+        {NULL, "passthrough", CALLS_TEMPLATE, tools, "has no tool calls", OLL_ERR_UNSUPPORTED},
         {NULL, NULL, CALLS_TEMPLATE,
          "[{\"function\":{\"name\":\"f\",\"parameters\":{\"properties\":{\"a\":{\"type\":\"x\"}}}}}"
          "]",
