@@ -110,6 +110,9 @@ oll_status schedule_list(struct schedule *schedule, struct oll_arena *arena,
                          struct schedule_entry **out, size_t *n,
                          struct oll_error *err) OLL_MUST_USE;
 
+/* Requests that wait for a load, or for their turn at a loaded model. */
+uint32_t schedule_waiting(struct schedule *schedule);
+
 /* Unloads the model of a file and its adapter (NULL: none) as soon as nobody uses it. Unknown paths
  * are ignored. */
 void schedule_expire(struct schedule *schedule, const char *path, const char *adapter_path);
