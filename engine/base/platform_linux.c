@@ -231,48 +231,11 @@ bool oll_platform_executable(char *out, size_t n)
     return access("/proc/self/exe", X_OK) == 0 && snprintf(out, n, "%s", "/proc/self/exe") < (int)n;
 }
 
-static uint64_t meminfo_bytes(const char *key) { return read_kib("/proc/meminfo", key); }
-
-/* Limit of the cgroup in bytes, or 0. v1 states "no limit" as a number near 2^63. */
-static uint64_t cgroup_memory_max(void)
-{
-    long long limit;
-    if (!read_number("/sys/fs/cgroup/memory.max", &limit) &&
-        !read_number("/sys/fs/cgroup/memory/memory.limit_in_bytes", &limit))
-        return 0;
-    return limit <= 0 || limit >= LLONG_MAX / 2 ? 0 : (uint64_t)limit;
-}
-
-static uint64_t cgroup_memory_used(void)
-{
-    long long used;
-    if (!read_number("/sys/fs/cgroup/memory.current", &used) &&
-        !read_number("/sys/fs/cgroup/memory/memory.usage_in_bytes", &used))
-        return 0;
-    return used > 0 ? (uint64_t)used : 0;
-}
-
 void oll_platform_pages_drop(const void *p, size_t n_bytes)
 {
     /* posix_madvise would be a no-op: glibc ignores POSIX_MADV_DONTNEED, because the kernel's
      * advice of that name also discards changes, of which a read-only map has none. */
     madvise((void *)p, n_bytes, MADV_DONTNEED);
-}
-
-uint64_t oll_platform_memory_total(void)
-{
-    uint64_t total = meminfo_bytes("MemTotal:"), limit = cgroup_memory_max();
-    return limit && limit < total ? limit : total;
-}
-
-uint64_t oll_platform_memory_free(void)
-{
-    uint64_t avail = meminfo_bytes("MemAvailable:"), limit = cgroup_memory_max();
-    if (limit) {
-        uint64_t used = cgroup_memory_used(), left = limit > used ? limit - used : 0;
-        return left < avail ? left : avail;
-    }
-    return avail;
 }
 
 /* Not getrusage: its maximum counts the program that called exec and cannot be reset. */
