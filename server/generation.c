@@ -127,13 +127,17 @@ oll_status generation_submit(struct generation *g, const struct oll_request *ask
     return status;
 }
 
-/* Takes an ERROR event apart. */
-static oll_status fail_event(struct oll_event *event, struct oll_error *err)
+/* Takes an ERROR event apart. Where memory has run out the next request starts with as much of it
+ * as there can be (cli-and-scheduler 12). */
+static oll_status fail_event(const struct generation *g, struct oll_event *event,
+                             struct oll_error *err)
 {
     oll_status status = event->status != OLL_OK ? event->status : OLL_ERR_INTERNAL;
     oll_error_set(err, status, "%s",
                   event->text && *event->text ? event->text : oll_status_text(status));
     oll_event_free(event);
+    if (status == OLL_ERR_MEMORY)
+        schedule_expire_all(g->schedule);
     return status;
 }
 
@@ -148,7 +152,7 @@ oll_status generation_next(struct generation *g, struct oll_event *event, struct
             schedule_leave(g->lease,
                            (uint64_t)event->n_prompt - event->n_prompt_cached + event->n_reply);
         if (status == OLL_OK)
-            return event->kind == OLL_EVENT_ERROR ? fail_event(event, err) : OLL_OK;
+            return event->kind == OLL_EVENT_ERROR ? fail_event(g, event, err) : OLL_OK;
         if (status != OLL_ERR_TIMEOUT)
             return OLL_FAIL(err, OLL_ERR_INTERNAL,
                             "model runner has unexpectedly stopped, this may be due to resource "

@@ -765,6 +765,14 @@ void schedule_expire(struct schedule *s, const char *path, const char *adapter_p
     oll_free(key);
 }
 
+void schedule_expire_all(struct schedule *s)
+{
+    pthread_mutex_lock(&s->lock);
+    policy_expire_all(s->policy);
+    pump(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* ---- lists ---- */
 
 static int compare_life(const void *a, const void *b)

@@ -113,6 +113,8 @@ oll_status schedule_list(struct schedule *schedule, struct oll_arena *arena,
 /* Requests that wait for a load, or for their turn at a loaded model. */
 uint32_t schedule_waiting(struct schedule *schedule);
 
+/* Unloads all models as soon as nobody uses them: memory ran out while one was running. */
+void schedule_expire_all(struct schedule *schedule);
 /* Unloads the model of a file and its adapter (NULL: none) as soon as nobody uses it. Unknown paths
  * are ignored. */
 void schedule_expire(struct schedule *schedule, const char *path, const char *adapter_path);
