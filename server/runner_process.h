@@ -112,6 +112,9 @@ void *runner_pump_main(void *arg);
 oll_status runner_spawn(struct runner_process *p, struct oll_error *err) OLL_MUST_USE;
 /* Reads what the process has written to its log; false at its end. */
 bool runner_read_log(struct runner_process *p);
+/* Appends `before` and the last line of the log, which helps who may read it; false when there is
+ * none, or it has paths of this machine in it (R9). */
+bool runner_last_words(const struct runner_process *p, const char *before, struct oll_strbuf *out);
 /* Waits for the end of the process, which it makes come unless `may_live` (then it has half a
  * second), and writes why it ended, as people say it. */
 void runner_reap(struct runner_process *p, bool may_live, struct oll_strbuf *why, bool *was_memory);

@@ -343,14 +343,20 @@ static bool is_death(const struct runner_process *p, enum end end)
     return end != END_FAILED && end != END_ABORTED && !p->closing;
 }
 
-/* The error of a load, or of those that wait. The lock is held. */
+/* The error of a load, or of those that wait; the first one that is set counts. The lock is held.
+ */
 static void set_error(struct runner_process *p, enum end end, bool was_memory, const char *why)
 {
-    if (p->state == PROCESS_STARTING && end == END_SILENT)
-        oll_error_set(
-            &p->error, OLL_ERR_INTERNAL, "timed out waiting for %s to start - %s", p->name,
-            p->last_line[0] && !strchr(p->last_line, '/') ? p->last_line : "it made no progress");
-    else if (p->state == PROCESS_STARTING && was_memory)
+    if (p->state == PROCESS_STARTING && end == END_SILENT) {
+        struct oll_strbuf words;
+        oll_strbuf_init(&words, WHY_MAX);
+        if (!runner_last_words(p, "", &words))
+            oll_strbuf_adds(&words, "it made no progress");
+        oll_error_set(&p->error, OLL_ERR_INTERNAL, "timed out waiting for %s to start - %s",
+                      p->name, words.data);
+        oll_strbuf_free(&words);
+    }
+    if (p->state == PROCESS_STARTING && was_memory)
         oll_error_set(&p->error, OLL_ERR_MEMORY, "its runner was %s", why);
     else
         oll_error_set(&p->error, OLL_ERR_INTERNAL,

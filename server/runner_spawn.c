@@ -118,6 +118,28 @@ oll_status runner_spawn(struct runner_process *p, struct oll_error *err)
 
 /* ---- log ---- */
 
+/* The text of a line of oll's own log, in either of its forms; NULL for another line. */
+static const char *message_of(const char *line)
+{
+    static const char *const forms[][2] = {{"time=", " msg=\""}, {"{\"time\":\"", "\"msg\":\""}};
+    for (int i = 0; i < 2; i++) {
+        const char *text = strstr(line, forms[i][1]);
+        if (strncmp(line, forms[i][0], strlen(forms[i][0])) == 0 && text)
+            return text + strlen(forms[i][1]);
+    }
+    return NULL;
+}
+
+bool runner_last_words(const struct runner_process *p, const char *before, struct oll_strbuf *out)
+{
+    const char *message = message_of(p->last_line), *text = message ? message : p->last_line;
+    if (!*text || *text == '/' || strstr(text, " /") || strstr(text, "\"/") || strstr(text, "=/"))
+        return false;
+    const size_t n = message ? strcspn(text, "\"") : strlen(text);
+    oll_strbuf_printf(out, "%s%.*s", before, (int)n, text);
+    return true;
+}
+
 /* Whether one more line of this second may be written: who floods the log fills a disk. */
 static bool may_log(struct runner_process *p)
 {
@@ -142,7 +164,7 @@ static void take_line(struct runner_process *p)
     p->n_line = 0;
     if (!may_log(p))
         return;
-    if (strncmp(p->last_line, "time=", 5) == 0)
+    if (oll_log_is_line(p->last_line))
         oll_log_forward(p->last_line);
     else
         oll_log_warn("runner", "%s: %s", p->name, p->last_line);
@@ -206,25 +228,15 @@ static void say_signal(struct runner_process *p, int sig, struct oll_strbuf *why
     }
 }
 
-/* The last line of the log helps who may read it: not with paths of this machine in it (R9). */
-static void say_last_line(struct runner_process *p, struct oll_strbuf *why)
-{
-    const char *text = p->last_line, *message = strstr(text, "msg=\"");
-    if (message)
-        text = message + 5;
-    if (*text && *text != '/' && !strstr(text, " /") && !strstr(text, "\"/") && !strstr(text, "=/"))
-        oll_strbuf_printf(why, ": %.*s", (int)strcspn(text, "\""), text);
-}
-
 static void say_end(struct runner_process *p, int code, struct oll_strbuf *why, bool *was_memory)
 {
     if (WIFSIGNALED(code)) {
         say_signal(p, WTERMSIG(code), why, was_memory);
         if (WTERMSIG(code) == SIGABRT)
-            say_last_line(p, why);
+            runner_last_words(p, ": ", why);
     } else {
         oll_strbuf_printf(why, "ended with exit code %d", WEXITSTATUS(code));
-        say_last_line(p, why);
+        runner_last_words(p, ": ", why);
     }
 }
 
