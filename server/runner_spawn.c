@@ -25,7 +25,17 @@ extern char **environ;
 
 /* ---- start ---- */
 
-static bool is_private(int fd) { return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0; }
+/* Moves a descriptor above those that a child gets, which may be free here, and keeps it from other
+ * programs. */
+static bool is_private(int *fd)
+{
+    const int above = fcntl(*fd, F_DUPFD_CLOEXEC, RUNNER_CHILD_FD + 1);
+    if (above < 0)
+        return false;
+    close(*fd);
+    *fd = above;
+    return true;
+}
 
 static bool is_prompt(int fd)
 {
@@ -95,9 +105,9 @@ static int spawn(struct runner_process *p, int socket_fd, int log_fd)
 oll_status runner_spawn(struct runner_process *p, struct oll_error *err)
 {
     int pair[2] = {-1, -1}, log[2] = {-1, -1};
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0 || pipe(log) != 0 || !is_private(pair[0]) ||
-        !is_private(pair[1]) || !is_private(log[0]) || !is_private(log[1]) || !is_prompt(pair[0]) ||
-        !is_prompt(log[0])) {
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) != 0 || pipe(log) != 0 || !is_private(&pair[0]) ||
+        !is_private(&pair[1]) || !is_private(&log[0]) || !is_private(&log[1]) ||
+        !is_prompt(pair[0]) || !is_prompt(log[0])) {
         OLL_FAIL(err, OLL_ERR_IO, "no socket for the runner of %s: %s", p->name, strerror(errno));
         close_both(pair);
         close_both(log);
@@ -164,7 +174,7 @@ static void take_line(struct runner_process *p)
     p->n_line = 0;
     if (!may_log(p))
         return;
-    if (oll_log_is_line(p->last_line))
+    if (message_of(p->last_line))
         oll_log_forward(p->last_line);
     else
         oll_log_warn("runner", "%s: %s", p->name, p->last_line);
