@@ -10,7 +10,7 @@
 #include "engine/chat/call_constraint.h"
 #include "engine/chat/call_shape.h"
 #include "engine/chat/parser.h"
-#include "tests/golden/walk.h"
+#include "tests/golden/random_walk.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 #include "engine/base/json.h"
 #include "engine/base/mem.h"
 #include "sampler/constraint.h"
-#include "tests/golden/walk.h"
+#include "tests/golden/random_walk.h"
 #include "tests/testing.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Random walks through a constraint, byte by byte. */
-#ifndef OLL_TESTS_GOLDEN_WALK_H
-#define OLL_TESTS_GOLDEN_WALK_H
+#ifndef OLL_TESTS_GOLDEN_RANDOM_WALK_H
+#define OLL_TESTS_GOLDEN_RANDOM_WALK_H
 
 #include "engine/base/strbuf.h"
 #include "sampler/constraint.h"

@@ -1,4 +1,4 @@
-#include "tests/golden/walk.h"
+#include "tests/golden/random_walk.h"
 
 enum { LONG_TEXT = 600 };
 
