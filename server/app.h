@@ -9,6 +9,7 @@
 
 struct access;
 struct keys;
+struct metrics;
 struct models;
 struct schedule;
 
@@ -18,6 +19,7 @@ struct app {
     bool is_read_only;       /* models are not changed for clients (R21) */
     struct models *models;
     struct schedule *schedule;
+    struct metrics *metrics; /* NULL: nothing is counted */
 };
 
 /* The version of Ollama's API that is spoken here: clients gate features on it. */

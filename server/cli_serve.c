@@ -46,6 +46,7 @@ static void set_log_level(void)
         level += n > 2 ? 2 : n < -2 ? -2 : (int)n;
     }
     oll_log_set_level((enum oll_log_level)level);
+    oll_log_set_json(env_text("OLL_LOG", text) && strcmp(text, "json") == 0);
 }
 
 /* Each connection is a descriptor. */
@@ -137,6 +138,7 @@ static const struct cli_variable variables[] = {
     {"OLLAMA_IGPU_ENABLE", "Accepted; layers run on the processor"},
     {"OLL_DEVICES", "Devices with their memory, filled before the processor's: ref=64M,cpu"},
     {"OLL_API_KEYS_FILE", "File with one key per line, of which clients must send one"},
+    {"OLL_LOG", "json: lines of the log as JSON objects"},
     {"OLL_OPEN", "1: clients of other machines may change models without a key"},
     {"OLLAMA_LOAD_TIMEOUT", "How long a load may stand still (default 5m; 0: for ever)"},
     {"OLL_RUNNERS", "0: models run in the server's process, not in one of their own"},

@@ -1,6 +1,8 @@
 #include "server/generation.h"
 
 #include "engine/base/clock.h"
+#include "server/app.h"
+#include "server/metrics.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -127,6 +129,18 @@ oll_status generation_submit(struct generation *g, const struct oll_request *ask
     return status;
 }
 
+static void count_event(struct generation *g, const struct oll_event *event)
+{
+    struct metrics *metrics = ((const struct app *)g->req->app)->metrics;
+    if (!metrics)
+        return;
+    if (!g->has_begun && event->kind != OLL_EVENT_ERROR)
+        metrics_first_token(metrics, oll_clock_ns() - g->req->start_ns);
+    g->has_begun = true;
+    if (event->kind == OLL_EVENT_DONE)
+        metrics_generation(metrics, event);
+}
+
 /* Takes an ERROR event apart. Where memory has run out the next request starts with as much of it
  * as there can be (cli-and-scheduler 12). */
 static oll_status fail_event(const struct generation *g, struct oll_event *event,
@@ -147,6 +161,8 @@ oll_status generation_next(struct generation *g, struct oll_event *event, struct
     while (!is_over(g->req)) {
         memset(event, 0, sizeof *event);
         oll_status status = runner_next(engine, g->id, POLL_MS, event);
+        if (status == OLL_OK)
+            count_event(g, event);
         if (status == OLL_OK && event->kind == OLL_EVENT_DONE)
             /* The slot is free, however slowly the rest is read. */
             schedule_leave(g->lease,

@@ -21,6 +21,7 @@ struct generation {
     int64_t priority;
     bool has_keys; /* clients are told apart by their API keys, not by their addresses */
     bool told_position;
+    bool has_begun; /* an event has come */
 };
 
 /* Waits for the model to be loaded as the options want. OLL_ERR_CANCELED when the peer goes.

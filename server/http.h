@@ -38,6 +38,8 @@ struct http_sink {
     void *user;
 };
 
+enum { HTTP_ID_MAX = 65 };
+
 struct http_request {
     const char *method;    /* as sent: "GET" */
     const char *path;      /* decoded, begins with '/', or is "*" */
@@ -45,6 +47,8 @@ struct http_request {
     const char *host;      /* Host header or the authority of an absolute target; NULL: none */
     const char *param;     /* what the route's ":name" segment stands for; NULL: none */
     const void *plan_data; /* left by `route` for the handler */
+    int route;             /* number of its row, left by `route`; 0: none */
+    char id[HTTP_ID_MAX];  /* for logs and the reply's X-Request-Id, left by `route`; "": none */
     const struct http_head *head;
     const char *body; /* terminated; whole */
     size_t n_body;
@@ -70,6 +74,9 @@ struct http_plan {
 struct http_config {
     /* Called by the loop thread for each request; must not block. */
     void (*route)(struct http_request *req, struct http_plan *plan);
+    /* Called by whoever made the reply when it is complete, or its peer has gone: its status and
+     * the bytes of its body. Parts of a request that was refused may be NULL. NULL: nobody is. */
+    void (*ended)(const struct http_request *req, int status, uint64_t n_body);
     void *app;
     int max_workers;         /* requests handled at once; 0: 576 */
     int max_connections;     /* 0: 10,000 */

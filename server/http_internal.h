@@ -44,6 +44,8 @@ struct http_reply {
     bool begun;
     bool chunked; /* pieces are sent as chunks */
     bool close;   /* the connection ends with this reply */
+    int status;
+    uint64_t n_body; /* bytes, without framing */
 };
 
 struct http_conn {

@@ -201,6 +201,7 @@ static void begin_head(struct http_request *req, int status, const char *content
     struct oll_strbuf *sb = &reply->piece;
     OLL_ASSERT(!reply->begun);
     reply->begun = true;
+    reply->status = status;
     reply->close |= !req->head->keep_alive;
     oll_strbuf_clear(sb);
     oll_strbuf_printf(sb, "HTTP/1.1 %d %s\r\n", status, http_status_text(status));
@@ -243,6 +244,7 @@ void http_reply_send(struct http_request *req, int status, const char *content_t
     end_head(reply, req);
     if (req->is_head || status == 204)
         n = 0;
+    reply->n_body = n;
     if (n <= JOIN_BYTES) {
         oll_strbuf_add(&reply->piece, body, n);
         n = 0;
@@ -270,6 +272,7 @@ bool http_reply_write(struct http_request *req, const void *data, size_t n)
     OLL_ASSERT(reply->begun);
     if (n == 0 || req->is_head)
         return !http_peer_gone(req);
+    reply->n_body += n;
     if (reply->chunked)
         oll_strbuf_printf(&reply->piece, "%zx\r\n", n);
     oll_strbuf_add(&reply->piece, data, n);
@@ -293,6 +296,8 @@ void http_reply_end(struct http_conn *conn)
     /* A piece that could not be kept ends the connection: the peer must not wait for it. */
     if (reply->piece.len > 0 || reply->piece.status != OLL_OK)
         (void)send_piece(reply);
+    if (conn->server->config.ended)
+        conn->server->config.ended(req, reply->status, reply->n_body);
 }
 
 bool http_reply_begun(const struct http_request *req) { return req->reply->begun; }

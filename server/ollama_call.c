@@ -92,6 +92,11 @@ bool ollama_call_check(struct ollama_call *call, const char *what)
 bool ollama_call_load(struct ollama_call *call)
 {
     struct oll_error err = {0};
+    const char *unknown = options_unknown(call->fields->options, call->req->arena);
+    if (unknown && call->fields->strict)
+        return ollama_call_refuse(call, 400, "%s", unknown);
+    if (unknown)
+        http_reply_header(call->req, "Oll-Warning", unknown);
     options_default(&call->options);
     oll_status status = options_merge(&call->options, call->model->stored.params, &err);
     if (status == OLL_OK)

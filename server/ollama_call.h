@@ -18,6 +18,7 @@ struct ollama_fields {
     const char *grammar; /* GBNF instead of a format; "" or NULL: none */
     const struct oll_json *format, *keep_alive, *options, *think;
     bool stream, truncate, shift, logprobs, debug;
+    bool strict;        /* options that there are not are an error */
     bool think_if_able; /* a model that cannot think is no error: `think` is dropped */
     int64_t top_logprobs;
     int64_t priority; /* among those who wait for the model; 0: usual */
@@ -44,6 +45,7 @@ struct ollama_fields {
         {"logprobs", DECODE_BOOL, offsetof(struct ollama_fields, logprobs), NULL},                 \
         {"top_logprobs", DECODE_INT, offsetof(struct ollama_fields, top_logprobs), NULL},          \
         {"priority", DECODE_INT, offsetof(struct ollama_fields, priority), NULL},                  \
+        {"strict", DECODE_BOOL, offsetof(struct ollama_fields, strict), NULL},                     \
     {                                                                                              \
         "_debug_render_only", DECODE_BOOL, offsetof(struct ollama_fields, debug), NULL             \
     }

@@ -15,6 +15,7 @@ static const struct decode_field members[] = {
     {"options", DECODE_OBJECT, offsetof(struct ollama_embed_fields, options), NULL},
     {"dimensions", DECODE_INT, offsetof(struct ollama_embed_fields, dimensions), NULL},
     {"truncate", DECODE_BOOL, offsetof(struct ollama_embed_fields, truncate), NULL},
+    {"strict", DECODE_BOOL, offsetof(struct ollama_embed_fields, strict), NULL},
     {NULL, DECODE_ANY, 0, NULL}};
 
 /* Texts of `input`: a string that is not empty, or a list of strings. */
@@ -86,6 +87,11 @@ static bool find(struct ollama_embed_call *e)
 static bool load(struct ollama_embed_call *e)
 {
     struct oll_error err = {0};
+    const char *unknown = options_unknown(e->fields.options, e->req->arena);
+    if (unknown && e->fields.strict)
+        return refuse(e, 400, unknown);
+    if (unknown)
+        http_reply_header(e->req, "Oll-Warning", unknown);
     options_default(&e->options);
     oll_status status = options_merge(&e->options, e->model->stored.params, &err);
     if (status == OLL_OK)

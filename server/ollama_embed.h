@@ -12,6 +12,7 @@ struct ollama_embed_fields {
     const struct oll_json *input, *keep_alive, *options;
     int64_t dimensions;
     bool truncate;
+    bool strict; /* options that there are not are an error */
 };
 
 struct ollama_embed_call;

@@ -1,7 +1,5 @@
 #include "server/options.h"
 
-#include "engine/base/log.h"
-
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -134,13 +132,71 @@ static const struct option *find_option(const char *name)
     return NULL;
 }
 
-/* Whether a client's word may stand in the log: one line, not too long. */
+/* ---- names that are none ---- */
+
+enum { NAME_MAX_BYTES = 64, UNKNOWN_MAX = 8 };
+
+/* How many bytes must be changed, put in or taken out; both are cut to NAME_MAX_BYTES. */
+static int distance(const char *a, const char *b)
+{
+    int row[NAME_MAX_BYTES + 1];
+    const int na = (int)strnlen(a, NAME_MAX_BYTES), nb = (int)strnlen(b, NAME_MAX_BYTES);
+    for (int j = 0; j <= nb; j++)
+        row[j] = j;
+    for (int i = 1; i <= na; i++) {
+        int diagonal = row[0];
+        row[0] = i;
+        for (int j = 1; j <= nb; j++) {
+            const int change = diagonal + (a[i - 1] != b[j - 1]);
+            const int step = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            diagonal = row[j];
+            row[j] = change < step ? change : step;
+        }
+    }
+    return row[nb];
+}
+
+/* The option that a name was meant to be; NULL: none is near. */
+static const char *nearest(const char *name)
+{
+    const char *best = "stop";
+    int least = distance(name, best);
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        const int d = distance(name, table[i].name);
+        if (d < least) {
+            least = d;
+            best = table[i].name;
+        }
+    }
+    return least <= 1 + (int)strnlen(name, NAME_MAX_BYTES) / 3 ? best : NULL;
+}
+
+/* Whether a client's word may stand in a header: one line of ASCII, not too long. */
 static bool is_plain(const char *s)
 {
     size_t n = 0;
-    while (s[n] > 0x20 && s[n] < 0x7F)
+    while (s[n] > 0x20 && s[n] < 0x7F && s[n] != '"' && s[n] != '\\')
         n++;
-    return s[n] == '\0' && n > 0 && n <= 64;
+    return s[n] == '\0' && n > 0 && n <= NAME_MAX_BYTES;
+}
+
+const char *options_unknown(const struct oll_json *object, struct oll_arena *arena)
+{
+    const char *text = NULL;
+    int n = 0;
+    for (const struct oll_json *v = object ? object->first : NULL; v && n < UNKNOWN_MAX;
+         v = v->next) {
+        if (find_option(v->key) || strcmp(v->key, "stop") == 0)
+            continue;
+        const bool plain = is_plain(v->key);
+        const char *meant = plain ? nearest(v->key) : NULL;
+        text = oll_arena_printf(
+            arena, "%s%sunknown option%s%s%s%s%s%s", text ? text : "", text ? "; " : "",
+            plain ? " \"" : " with an odd name", plain ? v->key : "", plain ? "\"" : "",
+            meant ? ", did you mean \"" : "", meant ? meant : "", meant ? "\"?" : "");
+        n++;
+    }
+    return text;
 }
 
 oll_status options_merge(struct options *options, const struct oll_json *object,
@@ -156,9 +212,6 @@ oll_status options_merge(struct options *options, const struct oll_json *object,
             OLL_TRY(take_stop(options, v, err));
         else if (o)
             OLL_TRY(take_option(options, o, v, err));
-        else
-            oll_log_warn("options", "unknown option %s is ignored",
-                         is_plain(v->key) ? v->key : "with an odd name");
     }
     return OLL_OK;
 }

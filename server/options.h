@@ -3,6 +3,7 @@
 #ifndef OLL_SERVER_OPTIONS_H
 #define OLL_SERVER_OPTIONS_H
 
+#include "engine/base/arena.h"
 #include "engine/base/json.h"
 #include "engine/oll.h"
 
@@ -18,8 +19,11 @@ struct options {
 };
 
 void options_default(struct options *options);
-/* Takes over what an object holds; NULL holds nothing. Unknown names are logged. OLL_ERR_FORMAT for
- * a value of the wrong type, OLL_ERR_ARG for one out of its range; both name the option. */
+/* What to say of the names in an object that are no options, with the nearest that is; NULL: all
+ * are. Lies in the arena. */
+const char *options_unknown(const struct oll_json *object, struct oll_arena *arena);
+/* Takes over what an object holds; NULL holds nothing. Unknown names are ignored. OLL_ERR_FORMAT
+ * for a value of the wrong type, OLL_ERR_ARG for one out of its range; both name the option. */
 oll_status options_merge(struct options *options, const struct oll_json *object,
                          struct oll_error *err) OLL_MUST_USE;
 

@@ -1,14 +1,17 @@
 #include "server/routes.h"
 
+#include "engine/base/platform.h"
 #include "engine/base/strbuf.h"
 #include "server/access.h"
 #include "server/anthropic.h"
 #include "server/app.h"
 #include "server/keys.h"
+#include "server/metrics.h"
 #include "server/ollama.h"
 #include "server/openai.h"
 #include "server/openai_responses.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -54,6 +57,7 @@ static const struct route routes[] = {
     {POST, "/api/tokenize", ollama_tokenize, false, ROUTE_USE},
     {POST, "/api/detokenize", ollama_detokenize, false, ROUTE_USE},
     {HEAD | GET, "/health", reply_health, true, ROUTE_FREE},
+    {HEAD | GET, "/metrics", metrics_reply, false, ROUTE_USE},
     {POST, "/v1/chat/completions", openai_chat, false, ROUTE_USE},
     {POST, "/v1/completions", openai_completions, false, ROUTE_USE},
     {POST, "/v1/embeddings", openai_embeddings, false, ROUTE_USE},
@@ -63,6 +67,11 @@ static const struct route routes[] = {
     {GET, "/v1/models/:model", openai_model, false, ROUTE_USE},
 };
 enum { N_ROUTES = sizeof routes / sizeof routes[0] };
+
+const char *routes_pattern(int route)
+{
+    return route == 0 ? "other" : route <= N_ROUTES ? routes[route - 1].pattern : NULL;
+}
 
 /* ---- fixed replies ---- */
 
@@ -308,10 +317,34 @@ static bool plan_keys(struct http_request *req, struct http_plan *plan, const st
     return true;
 }
 
+/* ---- request ids ---- */
+
+/* Takes the client's own where it is a word of sane characters, else makes one. */
+static void take_id(struct http_request *req)
+{
+    static const char digits[] = "0123456789abcdef";
+    const char *own = http_request_header(req, "X-Request-Id");
+    uint8_t random[8];
+    size_t n = 0;
+    while (own && n < HTTP_ID_MAX && (isalnum((unsigned char)own[n]) || strchr("-_.:", own[n])) &&
+           own[n])
+        n++;
+    if (own && n > 0 && n < HTTP_ID_MAX && !own[n]) {
+        memcpy(req->id, own, n + 1);
+    } else {
+        oll_platform_random(random, sizeof random);
+        for (size_t i = 0; i < 2 * sizeof random; i++)
+            req->id[i] = digits[random[i / 2] >> (i % 2 ? 0 : 4) & 15];
+        req->id[2 * sizeof random] = '\0';
+    }
+    http_reply_header(req, "X-Request-Id", req->id);
+}
+
 /* ---- all together ---- */
 
 void routes_plan(struct http_request *req, struct http_plan *plan)
 {
+    take_id(req);
     unsigned methods = methods_of(req->path), method = method_bit(req->method);
     bool options = strcmp(req->method, "OPTIONS") == 0;
     if (methods && (options || !(methods & method)))
@@ -320,6 +353,7 @@ void routes_plan(struct http_request *req, struct http_plan *plan)
         return;
     for (int i = 0; i < N_ROUTES; i++)
         if ((routes[i].methods & method) && path_fits(routes[i].pattern, req->path, &req->param)) {
+            req->route = i + 1;
             if (plan_keys(req, plan, &routes[i]))
                 return;
             const bool is_blob = routes[i].handler == ollama_blob_post;

@@ -7,5 +7,7 @@
 
 /* For http_config.route; the app of the requests is a struct app. */
 void routes_plan(struct http_request *req, struct http_plan *plan);
+/* Pattern of a row, by http_request.route; NULL behind the last. Row 0 are all other paths. */
+const char *routes_pattern(int route);
 
 #endif

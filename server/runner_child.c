@@ -253,7 +253,9 @@ int runner_child_run(int fd)
     init(&c, fd);
     oll_status status = read_open(&c);
     if (status == OLL_OK) {
+        char form[ENV_TEXT_MAX];
         oll_log_set_level(c.open.log_level);
+        oll_log_set_json(env_text("OLL_LOG", form) && strcmp(form, "json") == 0);
         oll_log_set_tag(c.open.name);
         oll_confine_child("oll runner", fd + 1, c.open.log_level >= OLL_LOG_DEBUG);
         confine_early(&c);

@@ -10,6 +10,7 @@
 #include "server/env.h"
 #include "server/http.h"
 #include "server/keys.h"
+#include "server/metrics.h"
 #include "server/models.h"
 #include "server/routes.h"
 #include "server/runner.h"
@@ -45,6 +46,8 @@ static enum oll_dtype kv_dtype(void)
     }
     if (strcasecmp(text, "q8_0") == 0)
         return OLL_Q8_0;
+    if (strcasecmp(text, "q4_0") == 0)
+        return OLL_Q4_0;
     oll_log_warn("serve", "OLLAMA_KV_CACHE_TYPE=%s is not available; using f16", text);
     return OLL_F16;
 }
@@ -174,8 +177,10 @@ static oll_status set_up(struct service *s, const struct service_config *config,
         OLL_TRY(add_model(s->app.models, config->models[i], err));
     OLL_TRY(set_up_runners(s, &settings, err));
     OLL_TRY(schedule_new(&settings, &s->app.schedule, err));
+    OLL_TRY(metrics_new(&s->app.metrics, err));
     struct http_config http = {
         .route = routes_plan,
+        .ended = metrics_ended,
         .app = &s->app,
         .max_workers = settings.max_waiting + (int)settings.n_slots + SHORT_REQUESTS,
     };
@@ -207,6 +212,7 @@ void service_free(struct service *s)
     schedule_free(s->app.schedule);
     runners_free(s->runners);
     models_free(s->app.models);
+    metrics_free(s->app.metrics);
     access_free(s->access);
     keys_free(s->keys);
     oll_free(s);

@@ -1,5 +1,7 @@
 #include "engine/base/log.h"
 
+#include "engine/base/utf8.h"
+
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,7 +9,9 @@
 
 enum { LINE_MAX_BYTES = 2048 };
 
-static char tag_now[80]; /* set before there are threads */
+/* Set before there are threads. */
+static char tag_now[64];
+static bool json_now;
 static atomic_int level_now = OLL_LOG_WARN;
 
 /* Relaxed: a level seen late costs a line, nothing else. */
@@ -30,12 +34,11 @@ static void blank_controls(char *s, size_t n)
 
 void oll_log_set_tag(const char *tag)
 {
-    tag_now[0] = '\0';
-    if (*tag) {
-        snprintf(tag_now, sizeof tag_now, " runner=%s", tag);
-        blank_controls(tag_now, strlen(tag_now));
-    }
+    snprintf(tag_now, sizeof tag_now, "%s", tag);
+    blank_controls(tag_now, strlen(tag_now));
 }
+
+void oll_log_set_json(bool json) { json_now = json; }
 
 void oll_log_forward(const char *text)
 {
@@ -49,28 +52,74 @@ void oll_log_forward(const char *text)
     fwrite(line, 1, n_line, stderr);
 }
 
+/* A line in the making: what does not fit is left out. */
+struct line {
+    char text[LINE_MAX_BYTES];
+    size_t n;
+};
+
+/* Adds text; as a part of a JSON string with quotes escaped and bytes that are no UTF-8 as '?'. */
+static void add_text(struct line *line, const char *text, bool is_string)
+{
+    const size_t n = strlen(text), room = sizeof line->text - 4; /* for the end */
+    for (size_t i = 0, k; i < n; i += k) {
+        const bool escape = is_string && (text[i] == '"' || text[i] == '\\');
+        uint32_t cp;
+        k = is_string ? (size_t)oll_utf8_decode(text + i, n - i, &cp) : 1;
+        const bool is_bad = k == 0;
+        k = is_bad ? 1 : k;
+        if (line->n + k + escape > room)
+            return;
+        if (escape)
+            line->text[line->n++] = '\\';
+        if (is_bad)
+            line->text[line->n++] = '?';
+        for (size_t j = 0; j < k && !is_bad; j++)
+            line->text[line->n++] = text[i + j];
+    }
+}
+
+static void add_end(struct line *line, const char *text)
+{
+    memcpy(line->text + line->n, text, strlen(text));
+    line->n += strlen(text);
+}
+
+static void add_field(struct line *line, const char *name, const char *text)
+{
+    add_text(line, json_now ? (line->n ? ",\"" : "{\"") : (line->n ? " " : ""), false);
+    add_text(line, name, false);
+    add_text(line, json_now ? "\":\"" : "=", false);
+    add_text(line, text, json_now);
+    if (json_now)
+        add_text(line, "\"", false);
+}
+
 void oll_log(enum oll_log_level level, const char *area, const char *fmt, ...)
 {
     static const char *const names[] = {"ERROR", "WARN", "INFO", "DEBUG", "TRACE"};
     if (level > oll_log_level())
         return;
-    char line[LINE_MAX_BYTES];
+    struct line line = {.n = 0};
+    char text[LINE_MAX_BYTES], date[32], stamp[48];
     struct timespec now;
     struct tm tm;
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
-    size_t n = strftime(line, sizeof line, "time=%Y-%m-%dT%H:%M:%S", &tm);
-    n += (size_t)snprintf(line + n, sizeof line - n, ".%03ldZ level=%s area=%s%s msg=\"",
-                          now.tv_nsec / 1000000, names[level], area, tag_now);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(stamp, sizeof stamp, "%s.%03ldZ", date, now.tv_nsec / 1000000);
     va_list args;
     va_start(args, fmt);
-    int m = vsnprintf(line + n, sizeof line - n - 2, fmt, args);
+    vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    const size_t text = n;
-    if (m > 0)
-        n += (size_t)m < sizeof line - n - 2 ? (size_t)m : sizeof line - n - 3;
-    blank_controls(line + text, n - text);
-    line[n++] = '"';
-    line[n++] = '\n';
-    fwrite(line, 1, n, stderr);
+    blank_controls(text, strlen(text));
+    add_field(&line, "time", stamp);
+    add_field(&line, "level", names[level]);
+    add_field(&line, "area", area);
+    if (tag_now[0])
+        add_field(&line, "runner", tag_now);
+    add_text(&line, json_now ? ",\"msg\":\"" : " msg=\"", false);
+    add_text(&line, text, json_now);
+    add_end(&line, json_now ? "\"}\n" : "\"\n");
+    fwrite(line.text, 1, line.n, stderr);
 }

@@ -4,6 +4,8 @@
 
 #include "engine/base/status.h"
 
+#include <stdbool.h>
+
 /* As a level to set, NONE silences all. */
 enum oll_log_level {
     OLL_LOG_NONE = -1,
@@ -18,6 +20,9 @@ void oll_log_set_level(enum oll_log_level level);
 enum oll_log_level oll_log_level(void);
 /* Names this process in each of its lines; "" (as at first): no name. Cut to fit. */
 void oll_log_set_tag(const char *tag);
+/* Lines as JSON objects of one line instead: "time", "level", "area", "runner" where there is a
+ * name, "msg". Set once at start. */
+void oll_log_set_json(bool json);
 /* Writes a line that another process of ours has made, without its line end; control characters
  * become '?'. Nothing at the level NONE. */
 void oll_log_forward(const char *line);

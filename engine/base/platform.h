@@ -56,6 +56,8 @@ void oll_platform_random(void *out, size_t n);
 /* Makes the empty file `to` share the blocks of `from`, as a copy that takes no room; false where
  * the system or the file system cannot. */
 bool oll_platform_clone_file(int to_fd, int from_fd);
+/* Resident set of this process in bytes, 0 when unknown. */
+uint64_t oll_platform_rss(void);
 /* Peak resident set of this process in bytes, 0 when unknown; since the start, or since the last
  * reset where the system can forget (false where it cannot). */
 uint64_t oll_platform_peak_rss(void);

@@ -239,6 +239,8 @@ void oll_platform_pages_drop(const void *p, size_t n_bytes)
 }
 
 /* Not getrusage: its maximum counts the program that called exec and cannot be reset. */
+uint64_t oll_platform_rss(void) { return read_kib("/proc/self/status", "VmRSS:"); }
+
 uint64_t oll_platform_peak_rss(void) { return read_kib("/proc/self/status", "VmHWM:"); }
 
 bool oll_platform_peak_rss_reset(void)

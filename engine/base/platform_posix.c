@@ -102,6 +102,8 @@ void oll_platform_pages_drop(const void *p, size_t n_bytes)
 uint64_t oll_platform_memory_total(void) { return 0; }
 uint64_t oll_platform_memory_free(void) { return 0; }
 
+uint64_t oll_platform_rss(void) { return 0; }
+
 uint64_t oll_platform_peak_rss(void)
 {
     struct rusage usage;
