@@ -85,7 +85,7 @@ static oll_status place(struct run *run, struct oll_error *err)
 
 /* ---- output ---- */
 
-static void write_json(const struct run *run)
+static oll_status write_json(const struct run *run, struct oll_error *err)
 {
     const struct oll_plan *plan = &run->plan;
     struct oll_strbuf text;
@@ -138,8 +138,11 @@ static void write_json(const struct run *run)
     oll_json_write_key(&w, "fits");
     oll_json_write_bool(&w, run->fits == OLL_OK);
     oll_json_write_object_end(&w);
-    printf("%s\n", text.data);
+    const oll_status status = text.status;
+    if (status == OLL_OK)
+        printf("%s\n", text.data);
     oll_strbuf_free(&text);
+    return status == OLL_OK ? OLL_OK : OLL_FAIL(err, status, "no memory for the output");
 }
 
 static const char *mib(struct oll_arena *arena, uint64_t n_bytes)
@@ -148,7 +151,7 @@ static const char *mib(struct oll_arena *arena, uint64_t n_bytes)
     return text ? text : "";
 }
 
-static void print_table(const struct run *run)
+static oll_status print_table(const struct run *run, struct oll_error *err)
 {
     static const char *const header[] = {"DEVICE",   "LAYERS",      "WEIGHTS",
                                          "KV CACHE", "ACTIVATIONS", "TOTAL"};
@@ -168,17 +171,25 @@ static void print_table(const struct run *run)
         row[4] = mib(&arena, dev->activation_bytes);
         row[5] = mib(&arena, dev->weights_bytes + dev->kv_bytes + dev->activation_bytes);
     }
+    const char *scratch = mib(&arena, plan->scratch_bytes), *host = mib(&arena, plan->host_bytes);
+    const char *total = mib(&arena, oll_plan_total(plan));
+    const char *available = mib(&arena, run->available_bytes);
+    const oll_status status = arena.status;
+    if (status != OLL_OK) {
+        oll_arena_free(&arena);
+        return OLL_FAIL(err, status, "no memory for the output");
+    }
     cli_table_print(header, N_COLUMNS, cells, n);
     printf("\n%u requests at once, %u tokens each, KV cache %s; scratch %s, text and requests %s\n",
-           plan->n_slots, plan->n_ctx, oll_dtype_name((uint32_t)plan->kv_dtype),
-           mib(&arena, plan->scratch_bytes), mib(&arena, plan->host_bytes));
+           plan->n_slots, plan->n_ctx, oll_dtype_name((uint32_t)plan->kv_dtype), scratch, host);
     if (run->params.devices)
         printf("layers: %s\n", run->params.devices);
-    printf("%s in all", mib(&arena, oll_plan_total(plan)));
+    printf("%s in all", total);
     if (run->available_bytes)
-        printf(", %s are available", mib(&arena, run->available_bytes));
+        printf(", %s are available", available);
     printf("\n");
     oll_arena_free(&arena);
+    return OLL_OK;
 }
 
 static int run_plan(const struct cli_args *args)
@@ -194,9 +205,9 @@ static int run_plan(const struct cli_args *args)
     if (status == OLL_OK)
         status = place(&run, &err);
     if (status == OLL_OK && cli_has(args, "json"))
-        write_json(&run);
+        status = write_json(&run, &err);
     else if (status == OLL_OK)
-        print_table(&run);
+        status = print_table(&run, &err);
     oll_plan_free(&run.whole);
     oll_plan_free(&run.plan);
     model_entry_free(&entry);

@@ -1,53 +1,19 @@
-#include "server/schedule.h"
-
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "engine/base/platform.h"
-#include "server/schedule_fair.h"
-#include "server/schedule_policy.h"
+#include "server/schedule_internal.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 
-enum {
-    POLL_MS = 50,
-    CROWD = 32,
-    CROWD_POLL_MS = 250,
-    MIN_CTX = 4,
-    KEY_MAX_BYTES = 1 << 16,
-    MAX_WAITING = 512
-};
+enum { MIN_CTX = 4, KEY_MAX_BYTES = 1 << 16, MAX_WAITING = 512, MODELS_PER_DEVICE = 3 };
 
 static const uint64_t ns_per_ms = 1000 * 1000;
 
-/* What a policy_model stands for. Its thread alone touches `engine` while it is loaded or unloaded;
- * all else is guarded by the schedule's lock, or fixed. */
-struct model {
-    struct schedule *schedule;
-    struct policy_model *policy;
-    struct runner_engine *engine;
-    char *path, *adapter_path, *name; /* adapter_path NULL: none */
-    struct policy_options options;
-    char devices[OLL_PLAN_TEXT_MAX]; /* of its layers; "": as configured */
-    bool is_planned;
-    uint64_t size_bytes, vram_bytes;
-    uint32_t n_ctx;
-    struct fair fair; /* whose turn it is to use it */
-};
-
-struct lease {
-    struct fair_ticket ticket; /* first */
-    pthread_cond_t let_in;
-    struct schedule *schedule;
-    struct policy_model *model;
-    int position;
-};
-
-/* A request that waits, on its thread's stack. */
+/* A request that wants a model; its thread's own but for what the policy does with it. */
 struct request {
     struct policy_waiter waiter; /* first */
     pthread_cond_t answered;
@@ -66,20 +32,6 @@ struct failure {
     struct oll_error detail;
 };
 
-struct schedule {
-    struct schedule_config config;
-    struct schedule_runners runners;
-    struct oll_plan_room room; /* devices with memory of their own */
-    pthread_mutex_t lock;      /* all that follows */
-    pthread_cond_t timer;      /* for the clock's thread */
-    pthread_cond_t idle;       /* a worker has ended */
-    struct policy *policy;
-    uint64_t armed_ns; /* when the clock's thread will look */
-    int n_workers;
-    bool stop;
-    pthread_t clock;
-};
-
 static void free_model(struct model *m)
 {
     if (!m)
@@ -88,17 +40,6 @@ static void free_model(struct model *m)
     oll_free(m->adapter_path);
     oll_free(m->name);
     oll_free(m);
-}
-
-/* Waits at most until `ns` on the clock; the lock is held. */
-static void wait_until(struct schedule *s, pthread_cond_t *cond, uint64_t ns)
-{
-    struct timespec until = {.tv_sec = (time_t)(ns / 1000000000u),
-                             .tv_nsec = (long)(ns % 1000000000u)};
-    if (ns == UINT64_MAX)
-        pthread_cond_wait(cond, &s->lock);
-    else
-        pthread_cond_timedwait(cond, &s->lock, &until);
 }
 
 /* ---- errors of a load ---- */
@@ -357,7 +298,7 @@ static void *clock_main(void *arg)
     while (!s->stop) {
         pump(s);
         s->armed_ns = policy_wake_ns(s->policy, oll_clock_ns());
-        wait_until(s, &s->timer, s->armed_ns);
+        schedule_wait_until(s, &s->timer, s->armed_ns);
     }
     pthread_mutex_unlock(&s->lock);
     return NULL;
@@ -416,7 +357,9 @@ oll_status schedule_new(const struct schedule_config *config, struct schedule **
         s->config.devices = NULL;
     }
     struct policy_config policy = {
-        .max_loaded = config->max_loaded,
+        .max_loaded = config->max_loaded > 0 ? config->max_loaded
+                      : s->room.n_device > 1 ? MODELS_PER_DEVICE * s->room.n_device
+                                             : MODELS_PER_DEVICE,
         .max_waiting = config->max_waiting,
         .keep_alive_ns = config->keep_alive_ns,
         .load_timeout_ns = config->load_timeout_ns,
@@ -512,13 +455,6 @@ static void fill_want(const struct schedule *s, const struct schedule_want *want
     };
 }
 
-/* When somebody who waits looks next whether its peer is still there; in a crowd not so often, as
- * all look. */
-static uint64_t next_look(int n_waiting)
-{
-    return oll_clock_ns() + (n_waiting > CROWD ? CROWD_POLL_MS : POLL_MS) * ns_per_ms;
-}
-
 /* Waits for the answer, looking now and then whether it is still wanted. The lock is held. */
 static oll_status wait_for_answer(struct schedule *s, struct request *r, struct oll_error *err)
 {
@@ -534,17 +470,11 @@ static oll_status wait_for_answer(struct schedule *s, struct request *r, struct 
             pump(s);
             return OLL_FAIL(err, OLL_ERR_CANCELED, "request canceled");
         }
-        wait_until(s, &r->answered, next_look(policy_n_waiting(s->policy)));
+        schedule_wait_until(s, &r->answered, schedule_next_look(policy_n_waiting(s->policy)));
     }
     if (r->status != OLL_OK)
         oll_error_set(err, r->status, "%s", oll_error_text(&r->err));
     return r->status;
-}
-
-static oll_status refuse(struct oll_error *err)
-{
-    return OLL_FAIL(err, OLL_ERR_BUSY,
-                    "server busy, please try again.  maximum pending requests exceeded");
 }
 
 /* What the model would take. Costs as much as reading the file's header, hence without the lock. */
@@ -580,13 +510,13 @@ static oll_status get_model(struct schedule *s, struct request *r, struct oll_er
     if (done)
         return OLL_OK;
     if (full)
-        return refuse(err);
+        return schedule_refuse(err);
     OLL_TRY(make_plan(s, r, err));
     oll_status status = OLL_OK;
     pthread_mutex_lock(&s->lock);
     switch (policy_acquire(s->policy, &r->waiter, oll_clock_ns())) {
     case POLICY_GRANTED: break;
-    case POLICY_REFUSED: status = refuse(err); break;
+    case POLICY_REFUSED: status = schedule_refuse(err); break;
     case POLICY_QUEUED:
         r->position = policy_position(s->policy, &r->waiter);
         pump(s);
@@ -664,95 +594,6 @@ struct runner_engine *schedule_engine(const struct lease *lease)
 
 int schedule_position(const struct lease *lease) { return lease->position; }
 
-/* ---- turns ---- */
-
-static void let_in(struct model *m)
-{
-    for (struct fair_ticket *t; (t = fair_next(&m->fair, oll_clock_ns()));)
-        pthread_cond_signal(&((struct lease *)t)->let_in);
-}
-
-static void fill_ticket(const struct schedule_turn *turn, struct fair_ticket *t)
-{
-    const int64_t max = FAIR_PRIORITY_MAX;
-    *t = (struct fair_ticket){
-        .priority = (int)(turn->priority > max    ? max
-                          : turn->priority < -max ? -max
-                                                  : turn->priority),
-        .cost = turn->n_tokens < UINT32_MAX ? turn->n_tokens : UINT32_MAX,
-    };
-    memcpy(t->client, turn->client, strnlen(turn->client, sizeof t->client - 1));
-}
-
-/* Waits with the lock held, which is not while the peer is looked at. */
-static oll_status wait_for_turn(struct lease *lease, const struct schedule_turn *turn,
-                                struct oll_error *err)
-{
-    struct schedule *s = lease->schedule;
-    struct model *m = lease->model->user;
-    while (!lease->ticket.running) {
-        pthread_mutex_unlock(&s->lock);
-        const bool gone = turn->gone && turn->gone(turn->gone_arg);
-        pthread_mutex_lock(&s->lock);
-        if (gone && !lease->ticket.running) {
-            fair_leave(&m->fair, &lease->ticket, 0);
-            return OLL_FAIL(err, OLL_ERR_CANCELED, "request canceled");
-        }
-        if (!lease->ticket.running)
-            wait_until(s, &lease->let_in, next_look(m->fair.n_waiting));
-        /* Age may have moved somebody up. */
-        let_in(m);
-    }
-    return OLL_OK;
-}
-
-oll_status schedule_enter(struct lease *lease, const struct schedule_turn *turn, int *position,
-                          struct oll_error *err)
-{
-    struct schedule *s = lease->schedule;
-    struct model *m = lease->model->user;
-    oll_status status = OLL_OK;
-    *position = 0;
-    schedule_leave(lease, 0);
-    fill_ticket(turn, &lease->ticket);
-    pthread_mutex_lock(&s->lock);
-    switch (fair_enter(&m->fair, &lease->ticket, oll_clock_ns())) {
-    case FAIR_FULL: status = refuse(err); break;
-    case FAIR_NO_MEMORY:
-        status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a request");
-        break;
-    case FAIR_ENTERED:
-        let_in(m);
-        if (!lease->ticket.running) {
-            *position = fair_position(&m->fair, &lease->ticket, oll_clock_ns()) + 1;
-            status = wait_for_turn(lease, turn, err);
-        }
-        break;
-    }
-    pthread_mutex_unlock(&s->lock);
-    return status;
-}
-
-void schedule_leave(struct lease *lease, uint64_t n_tokens)
-{
-    struct schedule *s = lease->schedule;
-    struct model *m = lease->model->user;
-    pthread_mutex_lock(&s->lock);
-    fair_leave(&m->fair, &lease->ticket, n_tokens);
-    let_in(m);
-    pthread_mutex_unlock(&s->lock);
-}
-
-uint32_t schedule_waiting(struct schedule *s)
-{
-    pthread_mutex_lock(&s->lock);
-    uint32_t n = (uint32_t)policy_n_waiting(s->policy);
-    for (const struct policy_model *m = policy_models(s->policy); m; m = m->next)
-        n += m->user ? (uint32_t)((const struct model *)m->user)->fair.n_waiting : 0;
-    pthread_mutex_unlock(&s->lock);
-    return n;
-}
-
 void schedule_expire(struct schedule *s, const char *path, const char *adapter_path)
 {
     char *key = key_of(path, adapter_path);
@@ -771,53 +612,4 @@ void schedule_expire_all(struct schedule *s)
     policy_expire_all(s->policy);
     pump(s);
     pthread_mutex_unlock(&s->lock);
-}
-
-/* ---- lists ---- */
-
-static int compare_life(const void *a, const void *b)
-{
-    const struct schedule_entry *x = a, *y = b;
-    return x->expires_in_ns != y->expires_in_ns ? (x->expires_in_ns < y->expires_in_ns ? 1 : -1)
-                                                : strcmp(x->name, y->name);
-}
-
-/* A busy model, or one that is being loaded, lives for its whole keep-alive time from now on. */
-static int64_t life_of(const struct policy_model *m, uint64_t now)
-{
-    if (m->doomed)
-        return 0;
-    if (m->state == POLICY_READY && m->n_leases == 0)
-        return m->expires_ns == UINT64_MAX ? SCHEDULE_FOREVER
-               : m->expires_ns > now       ? (int64_t)(m->expires_ns - now)
-                                           : 0;
-    return m->keep_alive_ns;
-}
-
-oll_status schedule_list(struct schedule *s, struct oll_arena *arena, struct schedule_entry **out,
-                         size_t *n, struct oll_error *err)
-{
-    const uint64_t now = oll_clock_ns();
-    size_t n_models = 0;
-    *n = 0;
-    pthread_mutex_lock(&s->lock);
-    for (const struct policy_model *m = policy_models(s->policy); m; m = m->next)
-        n_models++;
-    *out = oll_arena_alloc(arena, n_models + 1, sizeof **out);
-    for (const struct policy_model *m = *out ? policy_models(s->policy) : NULL; m; m = m->next) {
-        const struct model *model = m->user;
-        if (model)
-            (*out)[(*n)++] = (struct schedule_entry){
-                .name = oll_arena_strdup(arena, model->name),
-                .size_bytes = model->size_bytes,
-                .vram_bytes = model->vram_bytes,
-                .n_ctx = model->n_ctx,
-                .expires_in_ns = life_of(m, now),
-            };
-    }
-    pthread_mutex_unlock(&s->lock);
-    if (arena->status != OLL_OK)
-        return OLL_FAIL(err, arena->status, "out of memory for the list of loaded models");
-    qsort(*out, *n, sizeof **out, compare_life);
-    return OLL_OK;
 }

@@ -31,7 +31,7 @@ struct schedule_runners {
 };
 
 struct schedule_config {
-    int max_loaded;          /* models at once; 0: 3 */
+    int max_loaded;          /* models at once; 0: 3, or 3 for each of several devices */
     int max_waiting;         /* requests that wait for a load; 0: 512 */
     int64_t keep_alive_ns;   /* of a model of which nobody says anything */
     int64_t load_timeout_ns; /* without progress; <= 0: none */
