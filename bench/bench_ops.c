@@ -354,7 +354,8 @@ static bool has_type(enum types types, enum oll_dtype dtype)
     switch (types) {
     case TYPES_WEIGHT: return bench_fill_supported(dtype);
     case TYPES_SOME: return dtype == OLL_F16 || dtype == OLL_Q8_0 || dtype == OLL_Q4_K;
-    case TYPES_CACHE: return dtype == OLL_F32 || dtype == OLL_F16 || dtype == OLL_Q8_0;
+    case TYPES_CACHE:
+        return dtype == OLL_F32 || dtype == OLL_F16 || dtype == OLL_Q8_0 || dtype == OLL_Q4_0;
     case TYPES_NONE: return dtype == OLL_F32;
     }
     return false;

@@ -54,8 +54,8 @@ static oll_status choose_size(const struct oll_model *m, const struct oll_contex
     if (params->n_seq == 0 || params->n_seq > SEQ_MAX)
         return OLL_FAIL(err, OLL_ERR_ARG, "%u sequences; 1 to %d are possible", params->n_seq,
                         SEQ_MAX);
-    if (params->kv_dtype != OLL_F16 && params->kv_dtype != OLL_F32 && params->kv_dtype != OLL_Q8_0)
-        return OLL_FAIL(err, OLL_ERR_ARG, "a kv cache of %s; F16, F32 and Q8_0 are possible",
+    if (!kv_cache_can_be(params->kv_dtype))
+        return OLL_FAIL(err, OLL_ERR_ARG, "a kv cache of %s; F16, F32, Q8_0 and Q4_0 are possible",
                         oll_dtype_name((uint32_t)params->kv_dtype));
     uint64_t n_all = (uint64_t)n_ctx * params->n_seq;
     uint32_t n_ubatch = params->n_ubatch ? params->n_ubatch : DEFAULT_UBATCH;
@@ -252,6 +252,13 @@ uint32_t oll_context_seq_len(const struct oll_context *ctx, uint32_t seq)
 bool oll_context_seq_truncate(struct oll_context *ctx, uint32_t seq, uint32_t n)
 {
     return seq < ctx->kv->n_seq && kv_cache_truncate(ctx->kv, seq, n);
+}
+
+void oll_context_seq_skip(struct oll_context *ctx, uint32_t seq, uint32_t n)
+{
+    OLL_ASSERT(ctx->model->is_dry && seq < ctx->kv->n_seq);
+    kv_cache_store(ctx->kv, seq, n);
+    kv_cache_commit(ctx->kv, seq, n);
 }
 
 void oll_context_seq_clear(struct oll_context *ctx, uint32_t seq)

@@ -51,7 +51,7 @@ struct oll_context_params {
     uint32_t n_seq; /* sequences held at once, at least 1 */
     uint32_t
         n_ubatch; /* most tokens of one pass; 0: 512. Encoders need a whole input in one pass */
-    enum oll_dtype kv_dtype; /* OLL_F16, OLL_F32, OLL_Q8_0 */
+    enum oll_dtype kv_dtype; /* OLL_F16, OLL_F32, OLL_Q8_0, OLL_Q4_0 */
 };
 
 oll_status oll_context_new(struct oll_model *model, const struct oll_context_params *params,
@@ -92,6 +92,8 @@ uint32_t oll_context_seq_len(const struct oll_context *ctx, uint32_t seq);
 /* Keeps the first n positions. False when the state cannot go back that far (a sliding window that
  * has moved on): then the sequence is empty. */
 bool oll_context_seq_truncate(struct oll_context *ctx, uint32_t seq, uint32_t n);
+/* Of a dry model alone: the sequence goes on by n positions as if they had been evaluated. */
+void oll_context_seq_skip(struct oll_context *ctx, uint32_t seq, uint32_t n);
 void oll_context_seq_clear(struct oll_context *ctx, uint32_t seq);
 
 /* Embeddings: evaluates `n` ids as one input and writes the pooled, L2-normalised vector

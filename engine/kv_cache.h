@@ -53,6 +53,10 @@ struct kv_params {
     enum oll_dtype dtype; /* falls back to f16 where heads are no whole blocks */
 };
 
+static inline bool kv_cache_can_be(enum oll_dtype dtype)
+{
+    return dtype == OLL_F16 || dtype == OLL_F32 || dtype == OLL_Q8_0 || dtype == OLL_Q4_0;
+}
 /* Fills the plan with what kv_cache_new will allocate. */
 oll_status kv_cache_plan(const struct oll_model *model, const struct kv_params *params,
                          struct plan *plan, struct oll_error *err) OLL_MUST_USE;

@@ -34,7 +34,7 @@ struct oll_engine_params {
     uint32_t n_slots;         /* requests served at once; 0: 1 */
     uint32_t n_ubatch;        /* most tokens of one forward pass; 0: 512 */
     int n_threads;            /* 0: physical cores within quota and affinity */
-    enum oll_dtype kv_dtype;  /* OLL_F16 (default, also for 0 = OLL_F32 unless kv_f32), OLL_Q8_0 */
+    enum oll_dtype kv_dtype;  /* OLL_F16 (also for 0 = OLL_F32 unless kv_f32), OLL_Q8_0, OLL_Q4_0 */
     bool kv_f32;              /* f32 cache, for tests */
 };
 
@@ -235,6 +235,8 @@ oll_status oll_engine_next_any(struct oll_engine *engine, int timeout_ms, uint64
                                struct oll_event *event) OLL_MUST_USE;
 /* Holds the events of one request back from oll_engine_next_any, or no longer. */
 void oll_engine_hold(struct oll_engine *engine, uint64_t id, bool hold);
+/* Grows with every piece of work that the engine has done: a sign of life where nothing is said. */
+uint64_t oll_engine_progress(const struct oll_engine *engine);
 /* Ends the present wait of oll_engine_next_any, or the next one. */
 void oll_engine_wake(struct oll_engine *engine);
 /* Releases what an event holds. */

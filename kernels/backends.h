@@ -11,7 +11,8 @@ extern const struct oll_device_ops oll_ref_device_ops; /* kernels/ref: meaning *
 /* Sets of storage types for the capability table (oll_device_ops.caps). */
 #define OLL_CAP_BIT(dtype) (UINT64_C(1) << (dtype))
 #define OLL_CAP_PLAIN      OLL_CAP_BIT(OLL_F32)
-#define OLL_CAP_CACHES     (OLL_CAP_BIT(OLL_F32) | OLL_CAP_BIT(OLL_F16) | OLL_CAP_BIT(OLL_Q8_0))
+#define OLL_CAP_CACHES                                                                             \
+    (OLL_CAP_BIT(OLL_F32) | OLL_CAP_BIT(OLL_F16) | OLL_CAP_BIT(OLL_Q8_0) | OLL_CAP_BIT(OLL_Q4_0))
 /* Every type that a weight of a model can have. */
 #define OLL_CAP_WEIGHTS                                                                            \
     (OLL_CAP_BIT(OLL_F32) | OLL_CAP_BIT(OLL_F16) | OLL_CAP_BIT(OLL_BF16) | OLL_CAP_BIT(OLL_Q4_0) | \

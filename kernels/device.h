@@ -94,7 +94,7 @@ enum { OLL_KV_PAGE = 32 };
 struct oll_kv {
     struct oll_buffer *buf;
     size_t k_off, v_off;  /* bytes; multiples of 64 */
-    enum oll_dtype dtype; /* OLL_F16, OLL_F32 or OLL_Q8_0 */
+    enum oll_dtype dtype; /* OLL_F16, OLL_F32, OLL_Q8_0 or OLL_Q4_0 */
     uint32_t n_page;      /* physical pages */
     uint32_t n_head_kv, head_dim_k, head_dim_v;
     struct oll_ints pages; /* [n_seq, n_col] */
@@ -210,7 +210,7 @@ struct op_rope {
 
 /* Stores K and V of each token at its position.  k [n_tokens, n_head_kv * head_dim_k], v [n_tokens,
  * n_head_kv * head_dim_v]; pos, seq [n_tokens] (seq: row of the page table). Values are rounded to
- * the cache's type; OLL_Q8_0 uses blocks of 32 along a head. */
+ * the cache's type; OLL_Q8_0 and OLL_Q4_0 use blocks of 32 along a head. */
 struct op_kv_store {
     struct oll_mat k, v;
     struct oll_kv kv;

@@ -30,7 +30,7 @@ static bool read_kv(const struct cli_args *args, struct bench_list *kv_dtypes)
     static const struct {
         const char *name;
         enum oll_dtype dtype;
-    } known[] = {{"f16", OLL_F16}, {"f32", OLL_F32}, {"q8_0", OLL_Q8_0}};
+    } known[] = {{"f16", OLL_F16}, {"f32", OLL_F32}, {"q8_0", OLL_Q8_0}, {"q4_0", OLL_Q4_0}};
     const char *k = cli_value(args, "ctk", "f16");
     const char *v = cli_value(args, "ctv", k);
     if (strcmp(k, v) != 0) {
@@ -46,7 +46,7 @@ static bool read_kv(const struct cli_args *args, struct bench_list *kv_dtypes)
                 n_before < BENCH_LIST_MAX)
                 kv_dtypes->values[kv_dtypes->n++] = known[i].dtype;
         if (kv_dtypes->n == n_before) {
-            cli_failf("-ctk %s: expected f16, f32 or q8_0", k);
+            cli_failf("-ctk %s: expected f16, f32, q8_0 or q4_0", k);
             return false;
         }
         s += n + (s[n] == ',');

@@ -23,8 +23,8 @@ static bool read_params(const struct cli_args *args, struct oll_context_params *
     *n_threads = (int)threads;
     if (!oll_dtype_from_name(kv, &params->kv_dtype) ||
         (params->kv_dtype != OLL_F32 && params->kv_dtype != OLL_F16 &&
-         params->kv_dtype != OLL_Q8_0)) {
-        cli_failf("--kv %s: expected f32, f16 or q8_0", kv);
+         params->kv_dtype != OLL_Q8_0 && params->kv_dtype != OLL_Q4_0)) {
+        cli_failf("--kv %s: expected f32, f16, q8_0 or q4_0", kv);
         return false;
     }
     return true;

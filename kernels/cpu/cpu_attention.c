@@ -47,7 +47,7 @@ static struct att_shape shape_of(const struct op_attention *op, uint32_t nth)
 }
 
 /* Scratch of a worker: q, scores, results of a tile, running results, one expanded page set for
- * Q8_0. */
+ * quantised caches. */
 struct att_scratch {
     float *q, *s, *o, *run_o, *k, *v;
     struct cpu_attention_part *parts, *runs; /* o points into the above */
@@ -59,7 +59,7 @@ static struct att_scratch scratch_of(const struct op_attention *op, void *base)
 {
     struct att_scratch a = {0};
     const uint32_t rows = CPU_ATT_ROWS, pad_v = cpu_kv_pad(op->kv.head_dim_v);
-    const bool expand = op->kv.dtype == OLL_Q8_0;
+    const bool expand = cpu_kv_is_quantised(op->kv.dtype);
     size_t n = 0;
     float *p = base;
 #define TAKE(field, count)                                                                         \
@@ -190,11 +190,11 @@ static void run_chunk(struct cpu_worker *w, const struct att_run *run, int64_t c
         size_t page = cpu_kv_page(kv, pages, run->seq, (int32_t)(chunk_at + p * OLL_KV_PAGE));
         tile.k[p] = cpu_kv_k(kv, page, run->head_kv);
         tile.v[p] = cpu_kv_v(kv, page, run->head_kv);
-        if (kv->dtype == OLL_Q8_0) {
+        if (cpu_kv_is_quantised(kv->dtype)) {
             float *k = run->a.k + (size_t)p * OLL_KV_PAGE * kv->head_dim_k;
             float *v = run->a.v + (size_t)p * OLL_KV_PAGE * pad_v;
-            cpu_kv_expand_k(tile.k[p], kv->head_dim_k, k);
-            cpu_kv_expand_v(tile.v[p], kv->head_dim_v, v);
+            cpu_kv_expand_k(kv->dtype, tile.k[p], kv->head_dim_k, k);
+            cpu_kv_expand_v(kv->dtype, tile.v[p], kv->head_dim_v, v);
             tile.k[p] = k;
             tile.v[p] = v;
         }

@@ -65,6 +65,37 @@ static void store_v_q8_0(const float *src, uint32_t n, uint32_t slot, unsigned c
     }
 }
 
+static void store_k_q4_0(const float *src, uint32_t n, uint32_t slot, unsigned char *dst)
+{
+    uint32_t half = slot / CPU_KV_HALF, i = slot % CPU_KV_HALF, n_block = n / CPU_KV_BLOCK;
+    uint16_t *scales = scales_of(dst, n / 2) + half * n_block * CPU_KV_HALF + i;
+    dst += half * n / 2 * CPU_KV_HALF + i;
+    for (uint32_t b = 0; b < n_block; b++) {
+        struct block_q4_0 block;
+        oll_quantize_row(OLL_Q4_0, src + b * CPU_KV_BLOCK, &block, CPU_KV_BLOCK);
+        scales[b * CPU_KV_HALF] = block.d;
+        /* A block's low halves are its first 16 values: here neighbours share a byte. */
+        for (uint32_t d = 0; d < CPU_KV_BLOCK; d += 2) {
+            uint32_t at = d % CPU_KV_HALF, shift = d / CPU_KV_HALF * 4;
+            uint32_t low = block.qs[at] >> shift & 15, high = block.qs[at + 1] >> shift & 15;
+            dst[(b * CPU_KV_BLOCK + d) / 2 * CPU_KV_HALF] = (unsigned char)(low | high << 4);
+        }
+    }
+}
+
+static void store_v_q4_0(const float *src, uint32_t n, uint32_t slot, unsigned char *dst)
+{
+    uint32_t n_block = n / CPU_KV_BLOCK;
+    uint16_t *scales = scales_of(dst, n / 2) + slot * n_block;
+    dst += slot * n / 2;
+    for (uint32_t b = 0; b < n_block; b++) {
+        struct block_q4_0 block;
+        oll_quantize_row(OLL_Q4_0, src + b * CPU_KV_BLOCK, &block, CPU_KV_BLOCK);
+        scales[b] = block.d;
+        memcpy(dst + b * sizeof block.qs, block.qs, sizeof block.qs);
+    }
+}
+
 static void store_head(const struct cpu_worker *w, const struct op_kv_store *op, uint32_t t,
                        uint32_t head, size_t page, uint32_t slot)
 {
@@ -81,6 +112,10 @@ static void store_head(const struct cpu_worker *w, const struct op_kv_store *op,
     case OLL_F32:
         store_k_f32(k, n_k, slot, k_dst);
         memcpy((float *)v_dst + (size_t)slot * cpu_kv_pad(n_v), v, n_v * sizeof *v);
+        break;
+    case OLL_Q4_0:
+        store_k_q4_0(k, n_k, slot, k_dst);
+        store_v_q4_0(v, n_v, slot, v_dst);
         break;
     default:
         store_k_q8_0(k, n_k, slot, k_dst);
@@ -110,7 +145,7 @@ void cpu_run_kv_store(struct cpu_worker *w, const struct op_kv_store *op)
     }
 }
 
-void cpu_kv_expand_k(const unsigned char *src, uint32_t head_dim, float *dst)
+static void expand_k_q8_0(const unsigned char *src, uint32_t head_dim, float *dst)
 {
     const int8_t *q = (const int8_t *)src;
     const uint16_t *scales = (const uint16_t *)(const void *)(src + (size_t)OLL_KV_PAGE * head_dim);
@@ -130,7 +165,7 @@ void cpu_kv_expand_k(const unsigned char *src, uint32_t head_dim, float *dst)
     }
 }
 
-void cpu_kv_expand_v(const unsigned char *src, uint32_t head_dim, float *dst)
+static void expand_v_q8_0(const unsigned char *src, uint32_t head_dim, float *dst)
 {
     const int8_t *q = (const int8_t *)src;
     const uint16_t *scales = (const uint16_t *)(const void *)(src + (size_t)OLL_KV_PAGE * head_dim);
@@ -139,4 +174,56 @@ void cpu_kv_expand_v(const unsigned char *src, uint32_t head_dim, float *dst)
         for (uint32_t d = 0; d < CPU_KV_BLOCK; d++)
             dst[b * CPU_KV_BLOCK + d] = (float)q[b * CPU_KV_BLOCK + d] * scale;
     }
+}
+
+static void expand_k_q4_0(const unsigned char *q, uint32_t head_dim, float *dst)
+{
+    const uint16_t *scales =
+        (const uint16_t *)(const void *)(q + (size_t)OLL_KV_PAGE * head_dim / 2);
+    float scale[CPU_KV_HALF];
+    for (uint32_t half = 0; half < OLL_KV_PAGE / CPU_KV_HALF; half++) {
+        for (uint32_t d = 0; d < head_dim; d += 2) {
+            if (d % CPU_KV_BLOCK == 0) {
+                for (int i = 0; i < CPU_KV_HALF; i++)
+                    scale[i] = oll_f16_to_f32(scales[i]);
+                scales += CPU_KV_HALF;
+            }
+            for (int i = 0; i < CPU_KV_HALF; i++) {
+                dst[i] = (float)((q[i] & 15) - 8) * scale[i];
+                dst[CPU_KV_HALF + i] = (float)((q[i] >> 4) - 8) * scale[i];
+            }
+            dst += 2 * CPU_KV_HALF;
+            q += CPU_KV_HALF;
+        }
+    }
+}
+
+static void expand_v_q4_0(const unsigned char *q, uint32_t head_dim, float *dst)
+{
+    enum { HALF = CPU_KV_BLOCK / 2 };
+    const uint16_t *scales =
+        (const uint16_t *)(const void *)(q + (size_t)OLL_KV_PAGE * head_dim / 2);
+    for (uint32_t b = 0; b < OLL_KV_PAGE * head_dim / CPU_KV_BLOCK; b++) {
+        float scale = oll_f16_to_f32(scales[b]);
+        for (uint32_t i = 0; i < HALF; i++) {
+            dst[b * CPU_KV_BLOCK + i] = (float)((q[b * HALF + i] & 15) - 8) * scale;
+            dst[b * CPU_KV_BLOCK + HALF + i] = (float)((q[b * HALF + i] >> 4) - 8) * scale;
+        }
+    }
+}
+
+void cpu_kv_expand_k(enum oll_dtype dtype, const unsigned char *src, uint32_t head_dim, float *dst)
+{
+    if (dtype == OLL_Q4_0)
+        expand_k_q4_0(src, head_dim, dst);
+    else
+        expand_k_q8_0(src, head_dim, dst);
+}
+
+void cpu_kv_expand_v(enum oll_dtype dtype, const unsigned char *src, uint32_t head_dim, float *dst)
+{
+    if (dtype == OLL_Q4_0)
+        expand_v_q4_0(src, head_dim, dst);
+    else
+        expand_v_q8_0(src, head_dim, dst);
 }

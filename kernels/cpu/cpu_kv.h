@@ -5,6 +5,10 @@
  *   V head   | [32][head_dim_pad]                 one row per position
  *   K q8_0   | s8 [2][head_dim][16] | f16 scale [2][head_dim / 32][16]
  *   V q8_0   | s8 [32][head_dim]    | f16 scale [32][head_dim / 32]
+ *   K q4_0   | u8 [2][head_dim / 2][16] | scales as above     values d (low half) and d + 1
+ *   V q4_0   | u8 [32][head_dim / 2]    | scales as above     blocks as files have them
+ *
+ * No byte belongs to two positions: workers store the tokens of a page side by side.
  *
  * K is interleaved by 16 positions, so that a dot product of a query with 16 keys is a run of
  * broadcasts and multiply-adds down head_dim without a horizontal sum, and its results lie side by
@@ -17,11 +21,16 @@
 #include "engine/base/mem.h"
 #include "kernels/cpu/cpu_internal.h"
 
-enum { CPU_KV_HALF = 16 /* positions interleaved */, CPU_KV_BLOCK = 32 /* of Q8_0 */ };
+enum { CPU_KV_HALF = 16 /* positions interleaved */, CPU_KV_BLOCK = 32 /* of Q8_0, Q4_0 */ };
 
 static inline uint32_t cpu_kv_pad(uint32_t head_dim)
 {
     return (uint32_t)oll_align_up(head_dim, CPU_KV_HALF);
+}
+
+static inline bool cpu_kv_is_quantised(enum oll_dtype dtype)
+{
+    return dtype == OLL_Q8_0 || dtype == OLL_Q4_0;
 }
 
 /* Bytes of one kv head in a page. */
@@ -31,6 +40,7 @@ static inline size_t cpu_kv_head_bytes(enum oll_dtype dtype, uint32_t head_dim)
     switch (dtype) {
     case OLL_F16: return n * 2;
     case OLL_F32: return n * 4;
+    case OLL_Q4_0: return n / 2 + n / CPU_KV_BLOCK * 2;
     default: return n + n / CPU_KV_BLOCK * 2;
     }
 }
@@ -55,8 +65,8 @@ static inline unsigned char *cpu_kv_v(const struct oll_kv *kv, size_t page, uint
     return cpu_bytes(kv->buf) + kv->v_off + (page * kv->n_head_kv + head) * head_bytes;
 }
 
-/* A head's block of a Q8_0 page as f32 in the layout of an f32 page: dst [32 * head_dim]. */
-void cpu_kv_expand_k(const unsigned char *src, uint32_t head_dim, float *dst);
-void cpu_kv_expand_v(const unsigned char *src, uint32_t head_dim, float *dst);
+/* A head's block of a quantised page as f32 in the layout of an f32 page: dst [32 * head_dim]. */
+void cpu_kv_expand_k(enum oll_dtype dtype, const unsigned char *src, uint32_t head_dim, float *dst);
+void cpu_kv_expand_v(enum oll_dtype dtype, const unsigned char *src, uint32_t head_dim, float *dst);
 
 #endif

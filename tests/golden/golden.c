@@ -237,6 +237,12 @@ void golden_judge_logits(const struct golden *g, uint32_t i_seq, const float *lo
 {
     const struct golden_seq *s = &g->seqs[i_seq];
     const float *last = logits + (size_t)(s->n - 1) * g->n_vocab;
+    if (bound.rms_share > 0) {
+        double rms = rms_diff(last, s->last, g->n_vocab), most = bound.rms_share * g->logit_std;
+        /* NaN fails too. */
+        CHECK_MSG(rms <= most, "%s[%u] %s: rms %.4g, allowed %.4g", g->name, i_seq, run, rms, most);
+        return;
+    }
     if (bound.is_8bit) {
         judge_8bit(g, i_seq, last, run);
         return;
@@ -278,10 +284,15 @@ void golden_judge_vector(const struct golden *g, uint32_t i_seq, const float *ra
         length += (double)expected[i] * (double)expected[i];
         own += (double)normalised[i] * (double)normalised[i];
     }
-    double cosine = dot / sqrt(length * own);
+    double cosine = dot / sqrt(length * own), least = g->cosine;
+    /* Two vectors whose difference is this share of their length have this angle. */
+    if (bound.rms_share > 0) {
+        least = 1 - bound.rms_share * bound.rms_share / 2;
+        allowed = INFINITY;
+    }
     CHECK_MSG(worst <= allowed, "%s[%u] %s: vector differs by %.4g, allowed %.4g", g->name, i_seq,
               run, worst, allowed);
-    CHECK_MSG(cosine >= g->cosine, "%s[%u] %s: cosine %.7f, at least %.7f", g->name, i_seq, run,
-              cosine, g->cosine);
+    CHECK_MSG(cosine >= least, "%s[%u] %s: cosine %.7f, at least %.7f", g->name, i_seq, run, cosine,
+              least);
     CHECK_MSG(fabs(own - 1) < 1e-5, "%s[%u] %s: squared length %.7f", g->name, i_seq, run, own);
 }

@@ -40,9 +40,11 @@ bool golden_load(const char *name, struct golden *g);
 void golden_free(struct golden *g);
 
 /* How exactly a run must match: multiples of the file's tolerance for f32 arithmetic, or the bounds
- * for activations rounded to 8 bits. */
+ * for activations rounded to 8 bits, or for a quantised cache the rms of the difference alone, as a
+ * share of the logits' deviation (of the vector's length for an embedding). */
 struct golden_bound {
     double factor;
+    double rms_share; /* 0: none */
     bool is_8bit;
 };
 

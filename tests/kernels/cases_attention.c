@@ -207,7 +207,7 @@ static double score_error(const struct trial *t, const struct params *p, const f
         sum += fabs((double)q[i] * (double)k[i]);
     bool is_hostile = fill_is_hostile(c->q_fill) || fill_is_hostile(c->kv_fill);
     double error = sum * (sum_error(c->head_dim_k, is_hostile) + 4 * EPS);
-    if (c->dtype == OLL_Q8_0)
+    if (c->dtype == OLL_Q8_0 || c->dtype == OLL_Q4_0)
         error += query_rounding(q, k, c->head_dim_k);
     return error * (double)p->scale + 8 * EPS * (double)c->softcap +
            (t->operands[p->y].rows && c->has_slopes ? 4 * EPS * (double)c->lens[0] : 0);
@@ -270,7 +270,7 @@ static void bound_attention(struct trial *t, const struct params *p, int operand
         }
     }
     if (c->q_fill == FILL_NORMAL && c->kv_fill == FILL_NORMAL)
-        trial_bound(t, operand, 0, 0, c->dtype == OLL_Q8_0 ? 1e-4 : 1e-6);
+        trial_bound(t, operand, 0, 0, c->dtype == OLL_Q8_0 || c->dtype == OLL_Q4_0 ? 1e-4 : 1e-6);
 }
 
 /* ---- trials ---- */
@@ -506,8 +506,8 @@ static void bench_family(struct session *s, enum oll_dtype dtype)
 
 void cases_attention(struct session *s)
 {
-    static const enum oll_dtype types[] = {OLL_F32, OLL_F16, OLL_Q8_0};
-    for (int i = 0; i < 3; i++) {
+    static const enum oll_dtype types[] = {OLL_F32, OLL_F16, OLL_Q8_0, OLL_Q4_0};
+    for (int i = 0; i < 4; i++) {
         if (s->is_bench) {
             bench_family(s, types[i]);
             continue;

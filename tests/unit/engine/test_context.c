@@ -217,7 +217,7 @@ TEST(sizes_are_checked)
     CHECK_STATUS(oll_context_new(model, &params, &ctx, NULL), OLL_ERR_LIMIT);
     params = (struct oll_context_params){.n_ctx = 10, .n_seq = 0, .kv_dtype = OLL_F16};
     CHECK_STATUS(oll_context_new(model, &params, &ctx, NULL), OLL_ERR_ARG);
-    params = (struct oll_context_params){.n_ctx = 10, .n_seq = 1, .kv_dtype = OLL_Q4_0};
+    params = (struct oll_context_params){.n_ctx = 10, .n_seq = 1, .kv_dtype = OLL_Q4_1};
     CHECK_STATUS(oll_context_new(model, &params, &ctx, NULL), OLL_ERR_ARG);
     params = (struct oll_context_params){.n_seq = 1, .kv_dtype = OLL_F16};
     CHECK_OK(oll_context_new(model, &params, &ctx, NULL));
