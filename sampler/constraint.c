@@ -3,6 +3,7 @@
 #include "sampler/grammar_gbnf.h"
 #include "sampler/grammar_machine.h"
 #include "sampler/json_schema.h"
+#include "sampler/unique_text.h"
 
 #include "engine/base/mem.h"
 
@@ -30,11 +31,10 @@ struct oll_constraint {
     const struct oll_token_trie *trie;
     struct shared_machine *machine;
     uint32_t state;
-    /* Of an array whose elements must differ: the text since the last element began, and how much
-     * of it was there when the next one might begin; blanks may still come then. */
-    struct oll_strbuf element;
-    size_t n_element;
-    uint32_t value; /* its term, REGEX_INF while not asked for */
+    /* Of an array whose elements must differ: the text since it began, or a little before. */
+    struct oll_strbuf text;
+    uint32_t value;  /* of the last element: its term, REGEX_INF while not asked for */
+    bool met_sealed; /* while a mask is made: it depends on the text */
     bool in_unique;
 };
 
@@ -43,7 +43,7 @@ enum {
     MACHINE_RENEW_BYTES = MACHINE_MAX_BYTES / 2,
     MAX_FORCED = 4096,
     MAX_RETRACT = 4,
-    MAX_ELEMENT = 1 << 20,
+    MAX_UNIQUE_TEXT = 8 << 20,
     WORN_NODES = REGEX_MAX_NODES / 4
 };
 
@@ -227,8 +227,9 @@ oll_status oll_constraint_new(struct oll_constraint_program *program,
     c->machine = program->machine;
     c->machine->n_refs++;
     c->state = c->machine->m.start;
-    oll_strbuf_init(&c->element, MAX_ELEMENT);
+    oll_strbuf_init(&c->text, MAX_UNIQUE_TEXT);
     c->value = REGEX_INF;
+    c->in_unique = program->g.has_unique && machine_in_unique(&c->machine->m, c->state);
     *out = c;
     return OLL_OK;
 }
@@ -244,7 +245,7 @@ void oll_constraint_free(struct oll_constraint *c)
         atomic_store_explicit(&c->program->worn, true, memory_order_relaxed);
     release_machine(c->machine);
     oll_constraint_program_release(c->program);
-    oll_strbuf_free(&c->element);
+    oll_strbuf_free(&c->text);
     oll_free(c);
 }
 
@@ -259,28 +260,53 @@ bool oll_constraint_finished(const struct oll_constraint *c)
     return s->accepts && s->n == 0;
 }
 
-/* A sealed state in the middle of a token, opened when the value before it is known: it is the
- * array's first, or the token has nothing of the element itself. Else it stays sealed. */
+/* Whether a path that leads behind an element has nothing of it but its last quote. */
+static bool has_none_of_it(const char *path, size_t n)
+{
+    uint32_t n_quotes = 0, n_commas = 0;
+    for (size_t i = 0; i < n; i++) {
+        n_quotes += path[i] == '"';
+        n_commas += path[i] == ',';
+    }
+    return n_commas <= 1 && (n_quotes == 0 || (n_quotes == 1 && path[0] == '"'));
+}
+
+/* Opens a sealed state, when path[0..n) is written behind the text. */
+static uint32_t open_sealed(struct oll_constraint *c, uint32_t state, const char *path, size_t n)
+{
+    struct regex_pool *pool = &c->program->g.pool;
+    struct machine *m = &c->machine->m;
+    const size_t len = c->text.len;
+    const bool is_member = machine_sealed_member(m, state);
+    const bool keeps = !is_member && has_none_of_it(path, n);
+    uint32_t used = keeps ? c->value : REGEX_INF;
+    oll_strbuf_add(&c->text, path, n);
+    if (used == REGEX_INF &&
+        (c->text.status != OLL_OK || !(is_member ? unique_text_member : unique_text_element)(
+                                         pool, c->text.data, c->text.len, &used)))
+        used = REGEX_INF;
+    c->text.len = len;
+    if (keeps)
+        c->value = used;
+    return used != REGEX_INF ? machine_unseal(m, state, used) : MACHINE_DEAD;
+}
+
+/* A sealed state in the middle of a token, opened when that is cheap: it is an array's first
+ * element, a member, or the token has nothing of the element before. Else it stays sealed. */
 static uint32_t reopen(struct oll_constraint *c, uint32_t state, const char *path, size_t n)
 {
     struct machine *m = &c->machine->m;
     if (!m->states[state].sealed)
         return state;
-    if (machine_sealed_first(m, state))
-        return machine_unseal(m, state, REGEX_NONE);
-    for (size_t i = 0; i < n; i++)
-        if (!path[i] || !strchr("\", \n\t", path[i]))
-            return state;
-    if (c->value == REGEX_INF) {
-        size_t len = c->element.len;
-        c->value = machine_element(m, c->element.data, len);
-        if (c->value == REGEX_NONE) { /* a string whose last quote is the token's first byte */
-            oll_strbuf_addc(&c->element, '"');
-            c->value = machine_element(m, c->element.data, c->element.len);
-            c->element.len = len;
-        }
+    if (!machine_sealed_member(m, state)) {
+        if (machine_sealed_first(m, state))
+            return machine_unseal(m, state, REGEX_NONE);
+        for (size_t i = 0; i < n; i++)
+            if (!path[i] || !strchr("\", \n\t", path[i]))
+                return state;
     }
-    return machine_unseal(m, state, c->value);
+    c->met_sealed = true;
+    return open_sealed(c, state, path, n);
 }
 
 static uint32_t step_bytes(struct oll_constraint *c, uint32_t state, const char *bytes, size_t n)
@@ -310,42 +336,25 @@ static uint32_t step_token(struct oll_constraint *c, int32_t token)
     return to;
 }
 
-/* Adds to the text of an element; a new one begins with the first byte that is no blank behind the
- * last. */
-static void add_element(struct oll_constraint *c, const char *bytes, size_t n)
-{
-    size_t at = c->n_element;
-    oll_strbuf_add(&c->element, bytes, n);
-    if (c->n_element == 0)
-        return;
-    while (at < c->element.len && strchr(" \n\t", c->element.data[at]))
-        at++;
-    if (at == c->element.len)
-        return;
-    oll_strbuf_drop(&c->element, at);
-    c->n_element = 0;
-}
-
 /* Takes the constraint to the state behind one byte; false when it cannot be entered. */
 static bool enter(struct oll_constraint *c, uint32_t to, const char *byte)
 {
     struct machine *m = &c->machine->m;
-    bool opens = m->states[to].sealed;
     c->value = REGEX_INF;
     if (c->in_unique)
-        add_element(c, byte, 1);
-    if (opens) {
-        uint32_t value = machine_element(m, c->element.data, c->element.len);
-        c->n_element = c->element.len;
-        to = machine_unseal(m, to, value);
-    }
-    if (to == MACHINE_DEAD || c->element.status != OLL_OK)
+        oll_strbuf_add(&c->text, byte, 1);
+    if (c->text.status != OLL_OK)
         return false;
-    c->in_unique = (c->in_unique || opens) && machine_in_unique(m, to);
-    if (!c->in_unique) {
-        oll_strbuf_clear(&c->element);
-        c->n_element = 0;
-    }
+    if (m->states[to].sealed)
+        to = !machine_sealed_member(m, to) && machine_sealed_first(m, to)
+                 ? machine_unseal(m, to, REGEX_NONE)
+                 : open_sealed(c, to, "", 0);
+    if (to == MACHINE_DEAD)
+        return false;
+    c->in_unique = c->program->g.has_unique && machine_in_unique(m, to);
+    if (!c->in_unique)
+        oll_strbuf_clear(&c->text);
+    c->value = REGEX_INF;
     c->state = to;
     return true;
 }
@@ -501,14 +510,15 @@ oll_status oll_constraint_mask(struct oll_constraint *c, const uint64_t **mask,
     oll_status status = renew(c);
     size_t bytes = c->trie->n_words * sizeof **mask;
     struct machine *m = &c->machine->m;
-    /* Inside elements that must differ it is their text that decides, not the state alone. */
-    if (status == OLL_OK && (!m->states[c->state].mask || c->in_unique)) {
+    if (status == OLL_OK && (!m->states[c->state].mask || m->states[c->state].mask_varies)) {
         uint64_t *made = m->states[c->state].mask;
         if (!made && (made = oll_alloc(1, bytes)))
             m->n_bytes += bytes;
         if (made) {
             m->states[c->state].mask = made;
+            c->met_sealed = false;
             fill_mask(c, made);
+            m->states[c->state].mask_varies = c->met_sealed;
         }
         status = !made ? OLL_ERR_MEMORY : m->full ? OLL_ERR_LIMIT : m->status;
     }

@@ -192,6 +192,11 @@ uint32_t grammar_string(struct grammar *g, uint32_t regex)
     return term_node(g, GRAMMAR_STRING, regex);
 }
 
+uint32_t grammar_differ(struct grammar *g, uint32_t strings, uint32_t numbers)
+{
+    return add_node(g, (struct grammar_node){.kind = GRAMMAR_DIFFER, .a = strings, .b = numbers});
+}
+
 uint32_t grammar_seq(struct grammar *g, const uint32_t *ids, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
@@ -421,7 +426,7 @@ static bool array_can_end(const struct grammar *g, const struct grammar_array *a
     for (uint32_t i = 0; i < a->n_prefix; i++)
         n_good += good[g->kids[a->first + i]];
     if (a->is_unique)
-        return true; /* the compiler has counted the values */
+        return (a->objects && good[a->objects]) || a->max_scalars >= a->min;
     if (a->is_set)
         return n_good >= a->min;
     if (a->match)
@@ -442,6 +447,7 @@ static bool can_end(const struct grammar *g, uint32_t id, const uint8_t *good)
     case GRAMMAR_BYTES:
     case GRAMMAR_TERM:
     case GRAMMAR_STRING:
+    case GRAMMAR_DIFFER: /* the compiler has counted the values */
     case GRAMMAR_TOKEN: return true;
     case GRAMMAR_SEQ:
         for (uint32_t i = 0; i < n->b; i++)
@@ -471,8 +477,13 @@ static uint32_t keep_good(struct grammar *g, uint32_t first, uint32_t n, const u
 
 static void prune_array(struct grammar *g, struct grammar_array *a, const uint8_t *good)
 {
-    if (a->is_unique)
+    if (a->is_unique) {
+        if (a->objects && !good[a->objects]) {
+            a->objects = GRAMMAR_NONE;
+            a->max = a->max < a->max_scalars ? a->max : a->max_scalars;
+        }
         return;
+    }
     if (a->is_set) {
         a->n_prefix = keep_good(g, a->first, a->n_prefix, good);
         a->max = a->max < a->n_prefix ? a->max : a->n_prefix;

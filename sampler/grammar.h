@@ -26,6 +26,8 @@ enum grammar_kind {
     GRAMMAR_REP,    /* node a, b to c times */
     GRAMMAR_OBJECT, /* objects[a] */
     GRAMMAR_ARRAY,  /* arrays[a] */
+    GRAMMAR_DIFFER, /* a string of term a or a number of term b, a member by which an object is
+                       told from the elements before it (machine_unseal) */
     GRAMMAR_TOKEN   /* the token with id a; b: any token but that */
 };
 
@@ -70,11 +72,14 @@ struct grammar_array {
      * which then must not be of `match` unless want_max is REGEX_INF. */
     uint32_t match, want, want_max;
     bool is_set; /* elements are kids[first .. first + n_prefix), each at most once, in any order */
-    /* Elements are scalars that all differ: of the terms `strings` and `numbers`, and words. An
-     * element begins only between two tokens (machine_unseal), when those before it are known. */
+    /* Elements all differ: scalars of the terms `strings` and `numbers`, words, and objects that
+     * have a DIFFER member each. A scalar begins only when the elements before it are known
+     * (machine_unseal). */
     bool is_unique;
     uint32_t strings, numbers; /* terms, REGEX_NONE: none */
     uint8_t words;             /* 1 null, 2 false, 4 true */
+    uint32_t objects;          /* node, GRAMMAR_NONE: none */
+    uint32_t max_scalars;      /* `max` without objects */
 };
 
 enum { GRAMMAR_MAX_SET = 28, GRAMMAR_MAX_UNIQUE = 4096, GRAMMAR_MAX_COUNT = 1 << 14 };
@@ -136,6 +141,7 @@ uint32_t grammar_empty(struct grammar *g);
 uint32_t grammar_bytes(struct grammar *g, const char *text, size_t n);
 uint32_t grammar_term(struct grammar *g, uint32_t regex);
 uint32_t grammar_string(struct grammar *g, uint32_t regex);
+uint32_t grammar_differ(struct grammar *g, uint32_t strings, uint32_t numbers);
 uint32_t grammar_seq(struct grammar *g, const uint32_t *ids, uint32_t n);
 /* GRAMMAR_NONE among the alternatives is left out; none left gives GRAMMAR_NONE. */
 uint32_t grammar_alt(struct grammar *g, const uint32_t *ids, uint32_t n);

@@ -1,9 +1,8 @@
 #include "sampler/grammar_machine.h"
 
-#include "engine/base/json.h"
 #include "sampler/grammar_string.h"
 #include "sampler/grow.h"
-#include "sampler/regex_number.h"
+#include "sampler/unique_text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -124,7 +123,8 @@ static void top_bytes(struct machine *m, uint32_t top, uint64_t bytes[4]);
 
 static bool is_sealed(const struct machine *m, uint32_t top)
 {
-    return m->g->nodes[m->frames[top].node].kind == GRAMMAR_ARRAY;
+    uint8_t kind = m->g->nodes[m->frames[top].node].kind;
+    return kind == GRAMMAR_ARRAY || kind == GRAMMAR_DIFFER;
 }
 
 /* The state of the threads in `tops`, sorted here. */
@@ -557,6 +557,7 @@ static void enter_node(struct machine *m, uint32_t node, uint32_t parent)
     case GRAMMAR_UNSET: break;
     case GRAMMAR_EMPTY: leave(m, parent); break;
     case GRAMMAR_BYTES:
+    case GRAMMAR_DIFFER: /* sealed */
     case GRAMMAR_TOKEN: add_top(m, f); break;
     case GRAMMAR_TERM:
         f.a = REGEX_DFA_START;
@@ -767,33 +768,6 @@ uint32_t machine_step_token(struct machine *m, uint32_t state, uint32_t token, u
 
 /* ---- unique elements ---- */
 
-/* Words are told from strings of the same letters by a character that no reply holds raw. */
-static const char *const words[] = {"\1null", "\1false", "\1true"};
-
-uint32_t machine_element(struct machine *m, const char *text, size_t n)
-{
-    struct regex_pool *pool = &m->g->pool;
-    struct oll_arena arena;
-    struct oll_json *v;
-    struct regex_decimal d;
-    struct oll_json_limits limits = oll_json_limits_default;
-    uint32_t term = REGEX_NONE;
-    limits.allow_trailing = true;
-    oll_arena_init(&arena, 8 * n + (1 << 16));
-    oll_status status = oll_json_parse(&arena, text, n, &limits, &v, NULL);
-    if (status == OLL_OK && v->type == OLL_JSON_STRING)
-        term = regex_text(pool, v->str, v->str_len);
-    else if (status == OLL_OK && v->type == OLL_JSON_NUMBER &&
-             regex_decimal_read(v->raw, v->raw_len, &d))
-        term = regex_value(pool, &d);
-    else if (status == OLL_OK && (v->type == OLL_JSON_NULL || v->type == OLL_JSON_BOOL)) {
-        const char *word = words[v->type == OLL_JSON_NULL ? 0 : 1 + v->is_true];
-        term = regex_text(pool, word, strlen(word));
-    }
-    oll_arena_free(&arena);
-    return term;
-}
-
 /* Enters an element that differs from the values of `used`. */
 static void enter_unique(struct machine *m, struct machine_frame f, uint32_t used)
 {
@@ -806,10 +780,36 @@ static void enter_unique(struct machine *m, struct machine_frame f, uint32_t use
     if (a.numbers != REGEX_NONE)
         enter_above(m, grammar_term(g, regex_and2(&g->pool, a.numbers, others)), f);
     for (int i = 0; i < 3; i++)
-        if ((a.words >> i & 1) && !regex_matches(&g->pool, used, words[i], strlen(words[i])))
-            enter_above(m, grammar_bytes(g, words[i] + 1, strlen(words[i]) - 1), f);
+        if ((a.words >> i & 1) &&
+            !regex_matches(&g->pool, used, unique_text_words[i], strlen(unique_text_words[i])))
+            enter_above(
+                m, grammar_bytes(g, unique_text_words[i] + 1, strlen(unique_text_words[i]) - 1), f);
+    enter_above(m, a.objects, f);
     if (g->status != OLL_OK)
         fail(m, g->status);
+}
+
+/* Enters a member that has none of the values of `used`. */
+static void enter_differ(struct machine *m, struct machine_frame f, uint32_t used)
+{
+    struct grammar *g = m->g;
+    const struct grammar_node n = g->nodes[f.node];
+    uint32_t others = regex_not(&g->pool, used);
+    if (n.a != REGEX_NONE)
+        enter(m, grammar_string(g, regex_and2(&g->pool, n.a, others)), f.parent);
+    if (n.b != REGEX_NONE)
+        enter(m, grammar_term(g, regex_and2(&g->pool, n.b, others)), f.parent);
+    if (g->status != OLL_OK)
+        fail(m, g->status);
+}
+
+bool machine_sealed_member(const struct machine *m, uint32_t state)
+{
+    const struct machine_state *s = &m->states[state];
+    for (uint32_t i = 0; i < s->n; i++)
+        if (m->g->nodes[m->frames[m->threads[s->first + i]].node].kind == GRAMMAR_DIFFER)
+            return true;
+    return false;
 }
 
 bool machine_sealed_first(const struct machine *m, uint32_t state)
@@ -833,6 +833,8 @@ uint32_t machine_unseal(struct machine *m, uint32_t state, uint32_t last)
         uint32_t used = f.b >> 1;
         if (!is_sealed(m, m->threads[s.first + i]))
             add_top(m, f);
+        else if (m->g->nodes[f.node].kind == GRAMMAR_DIFFER)
+            enter_differ(m, f, last);
         else
             enter_unique(m, f, f.a ? regex_alt2(&m->g->pool, used, last) : used);
     }
@@ -842,12 +844,12 @@ uint32_t machine_unseal(struct machine *m, uint32_t state, uint32_t last)
 bool machine_in_unique(const struct machine *m, uint32_t state)
 {
     const struct machine_state *s = &m->states[state];
-    for (uint32_t i = 0; i < s->n; i++) {
-        uint32_t below = m->frames[m->threads[s->first + i]].parent;
-        const struct grammar_node *n = &m->g->nodes[m->frames[below].node];
-        if (below && n->kind == GRAMMAR_ARRAY && m->g->arrays[n->a].is_unique)
-            return true;
-    }
+    for (uint32_t i = 0; i < s->n; i++)
+        for (uint32_t f = m->threads[s->first + i]; f; f = m->frames[f].parent) {
+            const struct grammar_node *n = &m->g->nodes[m->frames[f].node];
+            if (n->kind == GRAMMAR_ARRAY && m->g->arrays[n->a].is_unique)
+                return true;
+        }
     return false;
 }
 

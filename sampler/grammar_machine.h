@@ -30,8 +30,9 @@ struct machine_state {
     uint32_t *next;    /* [256] once a transition is known: state, or REGEX_INF while not known */
     uint32_t first, n; /* threads[first .. first + n): top frames, sorted */
     bool accepts;
-    bool sealed;    /* some thread waits for machine_unseal */
-    uint64_t *mask; /* of the constraint: tokens that may follow; owned */
+    bool sealed;      /* some thread waits for machine_unseal */
+    bool mask_varies; /* the mask depends on more than the state */
+    uint64_t *mask;   /* of the constraint: tokens that may follow; owned */
 };
 
 struct machine {
@@ -65,14 +66,14 @@ uint32_t machine_step(struct machine *m, uint32_t state, uint8_t byte);
 /* The state after a token that the grammar names by id, joined with `by_text`, the state that its
  * bytes led to (MACHINE_DEAD: none). */
 uint32_t machine_step_token(struct machine *m, uint32_t state, uint32_t token, uint32_t by_text);
-/* Elements of arrays whose elements must differ wait "sealed": nothing may follow until this is
- * called. An element that begins then has not the value of the term `last`, that of the element
- * before it (ignored for the first of an array). */
+/* Where elements of an array must differ, a scalar, or a member that tells objects apart, waits
+ * "sealed": nothing may follow until this is called. What begins then has not the value of the term
+ * `last`: of a scalar, that of the element before it (ignored for the first of an array); of a
+ * member, all that it may not be (unique_text.h). */
 uint32_t machine_unseal(struct machine *m, uint32_t state, uint32_t last);
-/* Whether what is sealed are first elements alone. */
+/* Whether what is sealed are first elements alone; whether it is a member. */
 bool machine_sealed_first(const struct machine *m, uint32_t state);
-/* The term of the JSON scalar that the text begins with, for machine_unseal. */
-uint32_t machine_element(struct machine *m, const char *text, size_t n);
+bool machine_sealed_member(const struct machine *m, uint32_t state);
 /* Whether some thread is in such an array, so that its text is needed. */
 bool machine_in_unique(const struct machine *m, uint32_t state);
 /* Whether some thread waits for this very token. */

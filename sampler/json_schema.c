@@ -13,10 +13,8 @@
 enum {
     ARENA_MAX = 256 << 20,
     FUEL = 2000000,
-    /* Of numbers that a schema says something about: what doubles print; where no two may round to
-     * one, the digits that any double keeps. */
+    /* Of numbers that a schema says something about: what doubles print. */
     MAX_NUMBER_CHARS = 24,
-    MAX_EXACT_CHARS = 16,
     MAX_INTEGER_CHARS = 21,
     MAX_EXTRAS = 256
 };
@@ -42,11 +40,6 @@ uint32_t json_emit_node(struct emitter *e, uint32_t conj)
 
 /* ---- numbers ---- */
 
-static uint32_t any_chars(struct regex_pool *pool, uint32_t max)
-{
-    return regex_rep(pool, REGEX_ANY, 1, max);
-}
-
 /* Long ones are left out where others remain. */
 uint32_t json_emit_numbers(struct emitter *e, const struct shape *v)
 {
@@ -59,96 +52,11 @@ uint32_t json_emit_numbers(struct emitter *e, const struct shape *v)
         term = regex_and2(pool, term, regex_integer_texts(pool));
     else
         term = regex_and2(pool, term, regex_numbers(pool));
-    uint32_t limit = v->integer ? MAX_INTEGER_CHARS : v->exact ? MAX_EXACT_CHARS : MAX_NUMBER_CHARS;
-    uint32_t shorter = regex_and2(pool, term, any_chars(pool, limit));
+    uint32_t limit = v->integer ? MAX_INTEGER_CHARS
+                     : v->exact ? JSON_EXACT_CHARS
+                                : MAX_NUMBER_CHARS;
+    uint32_t shorter = regex_and2(pool, term, regex_rep(pool, REGEX_ANY, 1, limit));
     return regex_is_empty(pool, shorter) ? term : shorter;
-}
-
-/* ---- arrays ---- */
-
-/* Collects the texts of a term while they are few. */
-struct texts {
-    struct regex_dfa dfa;
-    char buf[GRAMMAR_MAX_COUNT];
-    size_t n;
-    uint32_t nodes[GRAMMAR_MAX_SET];
-    uint32_t n_nodes;
-    bool is_string, too_many;
-};
-
-static void add_text(struct emitter *e, struct texts *t)
-{
-    struct grammar *g = e->s->g;
-    if (t->n_nodes == GRAMMAR_MAX_SET)
-        t->too_many = true;
-    else
-        t->nodes[t->n_nodes++] = t->is_string
-                                     ? json_style_string(e, regex_text(e->s->pool, t->buf, t->n))
-                                     : grammar_bytes(g, t->buf, t->n);
-}
-
-static void collect_texts(struct emitter *e, struct texts *t, uint32_t state, int depth)
-{
-    struct regex_dfa *dfa = &t->dfa;
-    if (dfa->states[state].accepts)
-        add_text(e, t);
-    for (uint32_t i = 0; i < dfa->n_interval && !t->too_many; i++) {
-        uint32_t lo = dfa->starts[i];
-        uint32_t hi = i + 1 < dfa->n_interval ? dfa->starts[i + 1] - 1 : REGEX_MAX_CP;
-        uint32_t to = regex_dfa_next(dfa, state, lo);
-        if (to == REGEX_DFA_DEAD)
-            continue;
-        if (hi - lo > GRAMMAR_MAX_SET || t->n + 4 > sizeof t->buf || depth > 200) {
-            t->too_many = true;
-            return;
-        }
-        for (uint32_t cp = lo; cp <= hi && !t->too_many; cp++) {
-            size_t n = t->n;
-            t->n += (size_t)oll_utf8_encode(cp, t->buf + n);
-            collect_texts(e, t, to, depth + 1);
-            t->n = n;
-        }
-    }
-}
-
-static bool collect_term(struct emitter *e, struct texts *t, uint32_t term, bool is_string)
-{
-    if (regex_is_empty(e->s->pool, term))
-        return true;
-    t->is_string = is_string;
-    t->n = 0;
-    if (regex_dfa_init(&t->dfa, e->s->pool, term) != OLL_OK)
-        return false;
-    collect_texts(e, t, REGEX_DFA_START, 0);
-    regex_dfa_free(&t->dfa);
-    return !t->too_many;
-}
-
-/* The values of a conjunction, when they are few scalars. */
-static oll_status collect_values(struct emitter *e, uint32_t conj, struct texts *t, bool *finite)
-{
-    struct schema *s = e->s;
-    struct shapes list;
-    OLL_TRY(schema_read_conj(s, conj, &list));
-    *finite = list.n > 0;
-    for (uint32_t i = 0; i < list.n && *finite; i++) {
-        const struct shape *v = &list.v[i];
-        *finite = !(v->types & ~TYPE_SCALARS) && (i == 0 || !(v->types & list.v[0].types));
-        if (*finite && (v->types & TYPE_NUMBER))
-            *finite = v->integer || v->spelling != REGEX_ALL;
-        if (*finite && (v->types & TYPE_NUMBER))
-            *finite = collect_term(e, t, json_emit_numbers(e, v), false);
-        if (*finite && (v->types & TYPE_STRING))
-            *finite = collect_term(e, t, v->string, true);
-        const bool has[] = {v->types & TYPE_NULL, (v->types & TYPE_BOOL) && (v->bools & 1),
-                            (v->types & TYPE_BOOL) && (v->bools & 2)};
-        for (int w = 0; w < 3 && *finite; w++) {
-            *finite = !has[w] || t->n_nodes < GRAMMAR_MAX_SET;
-            if (has[w] && *finite)
-                t->nodes[t->n_nodes++] = json_style_word(e, w);
-        }
-    }
-    return OLL_OK;
 }
 
 const struct oll_json *json_emit_place(const struct schema *s, uint32_t conj)
@@ -159,105 +67,7 @@ const struct oll_json *json_emit_place(const struct schema *s, uint32_t conj)
     return s->root;
 }
 
-/* How many texts a term has from a state on, at most `limit`; 0 when it is too deep to say. */
-static uint32_t count_texts(struct regex_dfa *dfa, uint32_t state, uint32_t limit, int depth)
-{
-    uint64_t n = dfa->states[state].accepts;
-    if (depth > 200)
-        return 0;
-    for (uint32_t i = 0; i < dfa->n_interval && n < limit; i++) {
-        uint32_t to = regex_dfa_next(dfa, state, dfa->starts[i]);
-        uint32_t end = i + 1 < dfa->n_interval ? dfa->starts[i + 1] : REGEX_MAX_CP + 1;
-        uint64_t chars = end - dfa->starts[i];
-        if (to == REGEX_DFA_DEAD)
-            continue;
-        uint32_t rest = chars >= limit ? 1 : count_texts(dfa, to, limit, depth + 1);
-        if (rest == 0)
-            return 0;
-        n += chars * rest;
-    }
-    return n < limit ? (uint32_t)n : limit;
-}
-
-/* Adds the number of a term's texts to *n. False when it cannot be said. */
-static bool add_count(struct emitter *e, uint32_t term, uint32_t *n)
-{
-    struct regex_dfa dfa;
-    if (regex_is_empty(e->s->pool, term))
-        return true;
-    if (!e->s->pool->nodes[term].plain || e->s->pool->nodes[term].finite) {
-        if (regex_dfa_init(&dfa, e->s->pool, term) != OLL_OK)
-            return false;
-        uint32_t more = count_texts(&dfa, REGEX_DFA_START, GRAMMAR_MAX_UNIQUE, 0);
-        regex_dfa_free(&dfa);
-        *n += more;
-        return more > 0;
-    }
-    *n += GRAMMAR_MAX_UNIQUE; /* no end of them */
-    return true;
-}
-
-/* Numbers that differ as texts, but for the spellings of one value, must differ as doubles too. */
-static uint32_t unique_number_term(struct emitter *e, const struct shape *v)
-{
-    struct regex_pool *pool = e->s->pool;
-    uint32_t term = regex_and2(pool, json_emit_numbers(e, v), regex_numbers(pool));
-    return v->integer ? term : regex_and2(pool, term, any_chars(pool, MAX_EXACT_CHARS));
-}
-
-/* The scalars of a conjunction, as terms. What has arrays or objects, and says so, is refused; what
- * may be anything is narrowed to scalars. */
-static oll_status unique_terms(struct emitter *e, uint32_t owner, uint32_t items,
-                               struct grammar_array *out)
-{
-    struct schema *s = e->s;
-    struct shapes list;
-    uint32_t n = 0;
-    OLL_TRY(schema_read_conj(s, items, &list));
-    for (uint32_t i = 0; i < list.n; i++) {
-        const struct shape *v = &list.v[i];
-        if ((v->types & ~TYPE_SCALARS) && (v->typed || (v->touched & ~TYPE_SCALARS)))
-            return schema_unsupported(s, json_emit_place(s, owner), "uniqueItems");
-        if (v->types & TYPE_STRING)
-            out->strings = regex_alt2(s->pool, out->strings, v->string);
-        if (v->types & TYPE_NUMBER)
-            out->numbers = regex_alt2(s->pool, out->numbers, unique_number_term(e, v));
-        out->words |= (v->types & TYPE_NULL ? 1 : 0) |
-                      (uint8_t)(v->types & TYPE_BOOL ? (v->bools & 3) << 1 : 0);
-    }
-    bool counted = add_count(e, out->strings, &n) && add_count(e, out->numbers, &n);
-    for (int i = 0; i < 3; i++)
-        n += out->words >> i & 1;
-    if (!counted)
-        return schema_unsupported(s, json_emit_place(s, owner), "uniqueItems");
-    n = n < GRAMMAR_MAX_UNIQUE ? n : GRAMMAR_MAX_UNIQUE;
-    out->max = out->max < n ? out->max : n;
-    return OLL_OK;
-}
-
-static oll_status emit_unique(struct emitter *e, uint32_t owner, const struct array_shape *a,
-                              uint32_t *node)
-{
-    struct schema *s = e->s;
-    struct texts *t = oll_arena_alloc(&s->arena, 1, sizeof *t);
-    struct grammar_array out = {.min = a->min, .max = a->max};
-    bool finite = false;
-    if (!t)
-        return OLL_FAIL(s->err, s->arena.status, "out of memory for a schema");
-    if (a->n_prefix || a->min_contains || a->max_contains != REGEX_INF)
-        return schema_unsupported(s, json_emit_place(s, owner), "uniqueItems");
-    OLL_TRY(collect_values(e, a->items, t, &finite));
-    out.is_set = finite;
-    out.is_unique = !finite;
-    /* The walk compares elements as JSON writes them. */
-    if (!finite && e->arguments && !e->arguments->is_document)
-        return schema_unsupported(s, json_emit_place(s, owner), "uniqueItems");
-    if (!finite)
-        OLL_TRY(unique_terms(e, owner, a->items, &out));
-    out.strings = regex_and2(s->pool, out.strings, e->forbidden);
-    *node = grammar_array(s->g, out, t->nodes, finite ? t->n_nodes : 0);
-    return OLL_OK;
-}
+/* ---- arrays ---- */
 
 static oll_status emit_array(struct emitter *e, uint32_t owner, const struct array_shape *a,
                              uint32_t *node)
@@ -272,7 +82,7 @@ static oll_status emit_array(struct emitter *e, uint32_t owner, const struct arr
     if (a->items == CONJ_NEVER && max > a->n_prefix)
         max = a->n_prefix;
     if (a->unique && max > 1)
-        return emit_unique(e, owner, a, node);
+        return json_emit_unique(e, owner, a, node);
     bool counts = a->min_contains || a->max_contains != REGEX_INF;
     if (a->hard || (counts && (a->n_prefix || a->min_contains >= GRAMMAR_MAX_COUNT)))
         return schema_unsupported(s, json_emit_place(s, owner), "contains");
@@ -374,7 +184,8 @@ uint32_t json_emit_order(const struct schema *s, const struct object_shape *o, u
 }
 
 static oll_status emit_props(struct emitter *e, const struct object_shape *o,
-                             struct grammar_prop *props, uint32_t *n, uint32_t *unnamed)
+                             const struct json_differing *leaf, struct grammar_prop *props,
+                             uint32_t *n, uint32_t *unnamed)
 {
     struct schema *s = e->s;
     struct regex_word *words = oll_arena_alloc(&s->arena, o->n_props + 1, sizeof *words);
@@ -387,6 +198,10 @@ static oll_status emit_props(struct emitter *e, const struct object_shape *o,
         props[i] =
             (struct grammar_prop){.required = p->required, .value = json_emit_node(e, p->value)};
         props[i].name = encode_name(s, p->name, p->n, &props[i].n_name);
+        if (leaf && leaf->prop == order[i]) {
+            props[i].value = leaf->node;
+            props[i].required = true;
+        }
     }
     for (uint32_t i = 0; i < o->n_props; i++)
         words[i] = (struct regex_word){o->props[i].name, o->props[i].n};
@@ -396,8 +211,8 @@ static oll_status emit_props(struct emitter *e, const struct object_shape *o,
                : OLL_FAIL(s->err, s->arena.status, "out of memory for a schema");
 }
 
-static oll_status emit_object(struct emitter *e, uint32_t owner, const struct object_shape *o,
-                              uint32_t *node)
+oll_status json_emit_object(struct emitter *e, uint32_t owner, const struct object_shape *o,
+                            const struct json_differing *leaf, uint32_t *node)
 {
     static const struct object_shape any = {.max = REGEX_INF};
     struct schema *s = e->s;
@@ -411,7 +226,7 @@ static oll_status emit_object(struct emitter *e, uint32_t owner, const struct ob
         return schema_unsupported(s, json_emit_place(s, owner),
                                   o->min >= GRAMMAR_MAX_COUNT - 1 ? "minProperties"
                                                                   : "maxProperties");
-    OLL_TRY(emit_props(e, o, props, &n, &unnamed));
+    OLL_TRY(emit_props(e, o, leaf, props, &n, &unnamed));
     for (uint32_t i = 0; i < o->n_rules; i++)
         if (o->rules[i].key != REGEX_ALL) {
             unnamed = regex_and2(s->pool, unnamed, schema_no_line_end(s));
@@ -445,8 +260,10 @@ oll_status json_emit_types(struct emitter *e, uint32_t owner, const struct shape
     /* Keywords of objects alone mean an object, for every user who is not after the letter. */
     if (!s->strict_spec && !v->typed && v->touched == TYPE_OBJECT)
         types &= TYPE_OBJECT;
-    if (types & TYPE_OBJECT)
-        OLL_TRY((is_bare ? json_style_object : emit_object)(e, owner, v->object, &parts[n++]));
+    if ((types & TYPE_OBJECT) && is_bare)
+        OLL_TRY(json_style_object(e, owner, v->object, &parts[n++]));
+    else if (types & TYPE_OBJECT)
+        OLL_TRY(json_emit_object(e, owner, v->object, NULL, &parts[n++]));
     if (types & TYPE_ARRAY)
         OLL_TRY(emit_array(e, owner, v->array, &parts[n++]));
     if (types & TYPE_STRING)

@@ -3,15 +3,32 @@
 #include "sampler/json_schema.h"
 
 #include "sampler/grammar_machine.h"
+#include "sampler/unique_text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes);
 
 enum { MAX_STEPS = 400 };
 
+/* Opens what waits for the elements before it, which are in the text; false when the text cannot be
+ * read. */
+static bool open_sealed(struct machine *m, const char *text, size_t n, uint32_t *state)
+{
+    uint32_t used = REGEX_NONE;
+    bool known = true;
+    if (machine_sealed_member(m, *state))
+        known = unique_text_member(&m->g->pool, text, n, &used);
+    else if (m->states[*state].sealed && !machine_sealed_first(m, *state))
+        known = unique_text_element(&m->g->pool, text, n, &used);
+    if (known)
+        *state = machine_unseal(m, *state, used);
+    return known;
+}
+
 /* Follows allowed bytes; every state that is reached must lead on or be complete. */
 static void walk(struct machine *m, uint32_t seed)
 {
     uint32_t state = m->start;
+    char text[MAX_STEPS];
     for (int i = 0; i < MAX_STEPS && state != MACHINE_DEAD; i++) {
         const struct machine_state *s = &m->states[state];
         uint32_t byte = 256;
@@ -23,9 +40,9 @@ static void walk(struct machine *m, uint32_t seed)
         if (byte == 256)
             return;
         state = machine_step(m, state, (uint8_t)byte);
-        if (state != MACHINE_DEAD)
-            state =
-                machine_unseal(m, state, i & 1 ? machine_element(m, "1", 1) : (uint32_t)REGEX_NONE);
+        text[i] = (char)byte;
+        if (state != MACHINE_DEAD && !open_sealed(m, text, (size_t)i + 1, &state))
+            return;
         OLL_ASSERT(state != MACHINE_DEAD || m->status != OLL_OK || m->full);
     }
 }

@@ -70,6 +70,22 @@ class Maker:
             s["multipleOf"] = self.pick([1, 2, 3, 7, 10, 25, 0.5, 0.25])
         return s
 
+    def distinct(self, depth):
+        """Objects with few values, as elements that must differ."""
+        few = [{"enum": ["x", "y"]}, {"type": "boolean"}, {"type": "integer", "minimum": 0, "maximum": 2}, {"type": "string", "maxLength": 1},
+               {"enum": [1, 1.5, "1", None]}, {"type": "string", "pattern": "^[ab]$"}, {}]
+        names = self.random.sample(NAMES, self.random.randrange(1, 4))
+        s = {"type": "object", "properties": {name: self.pick(few) for name in names}}
+        if self.chance(0.5):
+            s["required"] = self.random.sample(names, self.random.randrange(len(names) + 1))
+        if self.chance(0.3) and depth < 3:
+            s["properties"]["in"] = self.distinct(depth + 1)
+        if self.chance(0.3) and depth < 3:
+            s["properties"]["list"] = {"type": "array", "uniqueItems": True, "maxItems": 3, "items": self.distinct(depth + 2)}
+        if self.chance(0.3):
+            s["additionalProperties"] = self.pick([False, True, {"type": "integer"}])
+        return s
+
     def array(self, depth):
         s = {"type": "array"}
         if self.chance(0.3):
@@ -84,7 +100,8 @@ class Maker:
             s = {"type": "array", "uniqueItems": True, "items": self.pick([
                 {"enum": ["a", "b", 1, None]}, {"type": "string", "maxLength": 1}, {"type": "string"},
                 {"type": "integer", "minimum": 0, "maximum": 40}, {"type": ["number", "null", "boolean"]}, {},
-                {"type": "string", "pattern": "^[ab]{1,3}$"}])}
+                {"type": "string", "pattern": "^[ab]{1,3}$"}, self.distinct(depth), self.distinct(depth),
+                {"anyOf": [self.distinct(depth), {"type": "string", "maxLength": 1}, self.distinct(depth)]}])}
             if self.chance(0.3):
                 s["minItems"] = 2
         elif self.chance(0.12) and "prefixItems" not in s:

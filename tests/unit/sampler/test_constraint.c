@@ -218,7 +218,7 @@ TEST(named_tokens)
 
 static bool unique_accepts(const char *items, const char *text)
 {
-    char schema[256];
+    char schema[512];
     struct oll_constraint_program *p;
     struct oll_constraint *c;
     snprintf(schema, sizeof schema, "{\"type\":\"array\",\"uniqueItems\":true,\"items\":%s}",
@@ -249,6 +249,34 @@ TEST(elements_differ)
     CHECK(!unique_accepts("{\"type\":[\"number\",\"null\"]}", "[null, 2, null]"));
     CHECK(unique_accepts("{}", "[\"null\", null, \"1\"]"));
     CHECK(!unique_accepts("{\"type\":\"string\"}", "[\"\\\"\""));
+}
+
+TEST(objects_differ)
+{
+    static const char person[] = "{\"type\":\"object\",\"required\":[\"name\"],\"properties\":{"
+                                 "\"age\":{\"type\":\"integer\"},"
+                                 "\"name\":{\"type\":\"string\"},\"tall\":{\"type\":\"boolean\"}}}";
+    static const char nested[] =
+        "{\"type\":\"object\",\"properties\":{\"at\":{\"type\":\"object\",\"properties\":{\"x\":{"
+        "\"type\":\"boolean\"},\"id\":{\"type\":\"string\"}}}}}";
+    if (!vocabulary())
+        return;
+    CHECK(unique_accepts(person, "[{\"name\":\"a\"}, {\"name\":\"b\"}]"));
+    CHECK(!unique_accepts(person, "[{\"name\":\"a\"}, {\"name\":\"a\"}]"));
+    /* What differs before the member that must be another one sets that free. */
+    CHECK(unique_accepts(person, "[{\"age\":1,\"name\":\"a\"},{\"age\":2, \"name\":\"a\"}]"));
+    CHECK(!unique_accepts(person,
+                          "[{\"age\":1,\"name\":\"a\"},{\"age\":1, \"name\" : \"\\u0061\"}]"));
+    CHECK(unique_accepts(nested, "[{\"at\":{\"id\":\"\"}},{\"at\":{\"x\":true,\"id\":\"\"}}]"));
+    CHECK(!unique_accepts(nested, "[{\"at\":{\"id\":\"\"}},{\"at\":{\"id\":\"\"}}]"));
+    CHECK(unique_accepts(
+        "{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"object\",\"properties\":{\"n\":{"
+        "\"type\":\"integer\"}}}]}",
+        "[{\"n\":1},null,{\"n\":11}]"));
+    CHECK(!unique_accepts(
+        "{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"object\",\"properties\":{\"n\":{"
+        "\"type\":\"integer\"}}}]}",
+        "[null,{\"n\":1},null]"));
 }
 
 TEST(masks_forbid_logits)
