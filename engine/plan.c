@@ -10,7 +10,7 @@
 /* What one request takes beside its slot's sampler: its copy, texts, tokens, events on their way.
  * They vary with what is asked, hence a spare part of everything on top. */
 enum {
-    REQUEST_BYTES = 32 * 1024,
+    REQUEST_BYTES = 24 * 1024,
     EMBED_BYTES = 20 * 1024,
     REQUEST_TOKEN_BYTES = 16,
     SPARE_PART = 512,
@@ -131,7 +131,8 @@ struct rehearsal {
 };
 
 /* Fills whole sequences one after the other, in passes as large as they can be, until one pass has
- * been as large as any; then lets all sequences decode together. */
+ * been as large as any; then lets all sequences decode together. Of a long sequence only the first
+ * pass and the last ones count: those between need no more than the last. */
 static oll_status rehearse_decoder(struct oll_context *ctx, uint32_t n_seq,
                                    const struct rehearsal *r, struct oll_error *err)
 {
@@ -140,11 +141,17 @@ static oll_status rehearse_decoder(struct oll_context *ctx, uint32_t n_seq,
     const uint64_t n_all = (uint64_t)n_full * n_ctx;
     float *logits;
     struct oll_batch batch = {.tokens = r->tokens, .seq = r->seq, .want = r->want};
-    for (uint64_t at = 0; at < n_all; at += batch.n) {
+    for (uint64_t at = 0; at < n_all;) {
         batch.n = n_all - at < n_ubatch ? (uint32_t)(n_all - at) : n_ubatch;
         for (uint32_t i = 0; i < batch.n; i++)
             r->seq[i] = (int32_t)((at + i) / n_ctx);
         OLL_TRY(oll_context_eval(ctx, &batch, NULL, &logits, err));
+        at += batch.n;
+        if (n_full == 1 && n_all - at > 2 * (uint64_t)n_ubatch) {
+            const uint64_t n_skip = n_all - at - 2 * (uint64_t)n_ubatch;
+            oll_context_seq_skip(ctx, 0, (uint32_t)n_skip);
+            at += n_skip;
+        }
     }
     for (uint32_t s = 0; s < n_seq; s++) {
         (void)oll_context_seq_truncate(ctx, s, n_ctx - 1);
