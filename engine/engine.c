@@ -223,6 +223,8 @@ static void *engine_thread(void *arg)
         bool embedded = engine_embed_step(e);
         bool stepped = e->env.ctx && engine_step(e);
         idle = !embedded && !stepped;
+        /* Relaxed: a count that is seen late is seen the next time. */
+        atomic_fetch_add_explicit(&e->n_steps, !idle, memory_order_relaxed);
     }
     end_all(e);
     return NULL;

@@ -81,6 +81,11 @@ void oll_engine_hold(struct oll_engine *e, uint64_t id, bool hold)
     pthread_mutex_unlock(&e->mutex);
 }
 
+uint64_t oll_engine_progress(const struct oll_engine *e)
+{
+    return atomic_load_explicit(&e->n_steps, memory_order_relaxed);
+}
+
 void oll_engine_wake(struct oll_engine *e)
 {
     pthread_mutex_lock(&e->mutex);

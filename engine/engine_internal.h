@@ -47,6 +47,7 @@ struct oll_engine {
     struct request *requests, **requests_end;
     pthread_cond_t any; /* an event of some request came, or oll_engine_wake */
     bool woken;
+    atomic_ullong n_steps; /* done so far; read by oll_engine_progress */
     uint32_t n_queued;
     uint64_t next_id;
     struct engine_program programs[ENGINE_PROGRAMS];

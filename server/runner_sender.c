@@ -18,13 +18,15 @@ static const uint64_t ns_per_ms = 1000 * 1000;
 /* ---- progress ---- */
 
 struct progress {
-    uint64_t cpu_ns, n_io, at_ns;
+    uint64_t cpu_ns, n_io, n_steps, at_ns;
 };
 
-static struct progress progress_now(void)
+/* `engine` NULL: it is being loaded. */
+static struct progress progress_now(const struct oll_engine *engine)
 {
     struct rusage r;
-    struct progress p = {.at_ns = oll_clock_ns()};
+    struct progress p = {.at_ns = oll_clock_ns(),
+                         .n_steps = engine ? oll_engine_progress(engine) : 0};
     if (getrusage(RUSAGE_SELF, &r) == 0) {
         p.cpu_ns = (uint64_t)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1000000000u +
                    (uint64_t)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) * 1000u;
@@ -33,13 +35,14 @@ static struct progress progress_now(void)
     return p;
 }
 
-/* Whether this process has worked since: it has read something, or computed in a hundredth of the
- * time at least. */
-static bool has_progressed(struct progress *since)
+/* Whether this process has worked since: it has finished a step, read something, or computed in a
+ * hundredth of the time at least. A device may compute while the processor has nothing to do, and a
+ * step may take long on a slow machine. */
+static bool has_progressed(const struct oll_engine *engine, struct progress *since)
 {
-    const struct progress now = progress_now();
-    const bool yes =
-        now.n_io != since->n_io || now.cpu_ns - since->cpu_ns >= (now.at_ns - since->at_ns) / 100;
+    const struct progress now = progress_now(engine);
+    const bool yes = now.n_steps != since->n_steps || now.n_io != since->n_io ||
+                     now.cpu_ns - since->cpu_ns >= (now.at_ns - since->at_ns) / 100;
     *since = now;
     return yes;
 }
@@ -166,13 +169,13 @@ static void wait_changed(struct child *c, uint32_t ms)
 /* Tells of progress until the model is loaded; false when it will not be. */
 static bool attend_load(struct child *c)
 {
-    struct progress progress = progress_now();
+    struct progress progress = progress_now(NULL);
     pthread_mutex_lock(&c->lock);
     while (!c->loaded && !c->stop) {
         wait_changed(c, c->open.alive_ms);
         const bool loads = !c->loaded && !c->stop;
         pthread_mutex_unlock(&c->lock);
-        if (loads && has_progressed(&progress))
+        if (loads && has_progressed(NULL, &progress))
             put_alive(c);
         pthread_mutex_lock(&c->lock);
     }
@@ -202,7 +205,7 @@ void *runner_sender_main(void *arg)
 {
     struct child *c = arg;
     bool goes_on = attend_load(c);
-    struct progress progress = progress_now();
+    struct progress progress = progress_now(c->engine);
     while (goes_on && !stopped(c)) {
         struct oll_event event;
         uint64_t id;
@@ -217,7 +220,7 @@ void *runner_sender_main(void *arg)
         if (runner_sender_flush(c) || before == IDLE)
             progress.at_ns = oll_clock_ns(); /* the rest may be older: it only counts more */
         else if (oll_clock_ns() - progress.at_ns >= c->open.alive_ms * ns_per_ms &&
-                 (has_progressed(&progress) || activity(c) == WAITING_FOR_READER))
+                 (has_progressed(c->engine, &progress) || activity(c) == WAITING_FOR_READER))
             put_alive(c);
     }
     runner_sender_flush(c);
