@@ -203,22 +203,11 @@ static oll_status read_prefix(struct schema *s, const struct oll_json *list, uin
     return OLL_OK;
 }
 
-static bool has_applicator(const struct oll_json *json)
-{
-    static const char *const names[] = {"$ref",  "allOf",       "anyOf",
-                                        "oneOf", "if",          "dependentSchemas",
-                                        "not",   "$dynamicRef", "$recursiveRef"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (get(json, names[i]))
-            return true;
-    return false;
-}
-
 static oll_status read_items(struct schema *s, const struct oll_json *json, uint32_t base,
                              struct array_shape *a)
 {
     const struct oll_json *items = get(json, "items"), *prefix = get(json, "prefixItems");
-    const struct oll_json *rest = items, *unevaluated = get(json, "unevaluatedItems");
+    const struct oll_json *rest = items;
     if (items && items->type == OLL_JSON_ARRAY) {
         prefix = items;
         rest = get(json, "additionalItems");
@@ -230,11 +219,7 @@ static oll_status read_items(struct schema *s, const struct oll_json *json, uint
     }
     if (rest)
         OLL_TRY(read_subschema(s, rest, base, &a->items));
-    if (unevaluated && !rest) {
-        if (has_applicator(json) || get(json, "contains"))
-            return schema_unsupported(s, unevaluated, "unevaluatedItems");
-        OLL_TRY(read_subschema(s, unevaluated, base, &a->items));
-    }
+    a->evaluated = rest ? REGEX_INF : a->n_prefix;
     return OLL_OK;
 }
 
@@ -427,11 +412,10 @@ static oll_status fill_object(struct schema *s, const struct oll_json *json, uin
         OLL_TRY(read_patterns(s, patterns, base, b));
     if (rest)
         OLL_TRY(read_additional(s, rest, base, b));
-    if (unevaluated && !rest) {
-        if (has_applicator(json))
-            return schema_unsupported(s, unevaluated, "unevaluatedProperties");
-        OLL_TRY(read_additional(s, unevaluated, base, b));
-    }
+    if (s->has_unevaluated)
+        b->o->evaluated =
+            rest ? REGEX_ALL
+                 : regex_alt2(s->pool, regex_words(s->pool, b->names, b->n_names), b->patterns);
     if (names)
         OLL_TRY(read_property_names(s, names, base, b));
     if (required)
@@ -849,6 +833,19 @@ static oll_status read_applicator(struct schema *s, const struct oll_json *json,
     return OLL_OK;
 }
 
+static oll_status read_unevaluated(struct schema *s, const struct oll_json *json, uint32_t base,
+                                   struct shapes *list)
+{
+    const struct oll_json *properties = get(json, "unevaluatedProperties");
+    const struct oll_json *items = get(json, "unevaluatedItems");
+    struct unevaluated rest = {.has_properties = properties, .has_items = items};
+    if (properties)
+        OLL_TRY(read_subschema(s, properties, base, &rest.properties));
+    if (items)
+        OLL_TRY(read_subschema(s, items, base, &rest.items));
+    return shapes_close(s, list, &rest);
+}
+
 /* Members in the order of the text, so that the properties of what stands first come first; oneOf
  * last, since its branches are told apart within all else. */
 static oll_status read_schema(struct schema *s, const struct oll_json *json, uint32_t base,
@@ -867,7 +864,9 @@ static oll_status read_schema(struct schema *s, const struct oll_json *json, uin
         }
         OLL_TRY(read_applicator(s, json, v, base, list));
     }
-    return one_of ? read_one_of(s, one_of, base, list) : OLL_OK;
+    if (one_of)
+        OLL_TRY(read_one_of(s, one_of, base, list));
+    return read_unevaluated(s, json, base, list);
 }
 
 static oll_status read_atom(struct schema *s, struct atom atom, struct shapes *list)

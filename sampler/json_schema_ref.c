@@ -192,6 +192,9 @@ static const char *string_member(const struct oll_json *json, const char *key)
 /* `uri`: of the enclosing resource. */
 static oll_status index_below(struct schema *s, const struct oll_json *json, const char *uri)
 {
+    if (json->type == OLL_JSON_OBJECT)
+        s->has_unevaluated = s->has_unevaluated || oll_json_get(json, "unevaluatedProperties") ||
+                             oll_json_get(json, "unevaluatedItems");
     const char *id = string_member(json, "$id");
     id = id ? id : string_member(json, "id"); /* draft 4 */
     if (id && id[0] == '#') {

@@ -260,6 +260,7 @@ static const struct array_shape *meet_arrays(struct schema *s, const struct arra
                                 .prefix = prefix,
                                 .n_prefix = n,
                                 .items = schema_conj_both(s, a->items, b->items),
+                                .evaluated = at_least(a->evaluated, b->evaluated),
                                 .unique = a->unique || b->unique,
                                 .hard = a->hard || b->hard};
     for (uint32_t i = 0; i < n; i++)
@@ -341,6 +342,8 @@ static const struct object_shape *meet_objects(struct schema *s, const struct ob
     out->min = at_least(a->min, b->min);
     out->max = at_most(a->max, b->max);
     out->open_said = a->open_said || b->open_said;
+    if (s->has_unevaluated)
+        out->evaluated = regex_alt2(s->pool, a->evaluated, b->evaluated);
     spend(s, a->n_props + b->n_props + (uint64_t)a->n_props * b->n_props / 64);
     meet_props(s, a, b, out);
     for (uint32_t i = 0; i < a->n_rules; i++)

@@ -36,6 +36,7 @@ struct array_shape {
     uint32_t items;
     uint32_t contains; /* conjunction, CONJ_ANY: no such wish */
     uint32_t min_contains, max_contains;
+    uint32_t evaluated; /* elements that prefixItems and items spoke about, REGEX_INF: all */
     bool unique;
     bool hard; /* more than one contains: cannot be written as a grammar */
 };
@@ -60,6 +61,9 @@ struct object_shape {
     struct key_rule *rules;
     uint32_t n_rules;
     uint32_t min, max;
+    /* Term of the keys that properties and its like spoke about; only kept where the document asks
+     * for it (has_unevaluated). */
+    uint32_t evaluated;
     bool open_said; /* something spoke about unnamed members */
 };
 
@@ -120,6 +124,7 @@ struct schema {
     struct oll_error *err;
     const struct oll_json *root;
     bool strict_spec;
+    bool has_unevaluated; /* some schema says what becomes of members or elements left over */
     struct atom *atoms;
     uint32_t n_atoms, cap_atoms, *atom_table, atom_mask;
     struct conj *conjs;
@@ -172,6 +177,17 @@ oll_status shapes_apart(struct schema *s, const struct shapes *a, const struct s
                         bool *apart) OLL_MUST_USE;
 /* The conjunction that a key's value must satisfy as far as this side is concerned. */
 uint32_t shape_value_of(struct schema *s, const struct object_shape *o, const char *name, size_t n);
+
+/* Adds what unevaluatedProperties and unevaluatedItems of a schema say, once all else of it is in
+ * the list: `properties`, `items`: conjunctions for what is left over, CONJ_ANY where it says
+ * nothing. In each shape it is what that shape's own branches left over: where others would hold
+ * too, this leaves out what only they allow. */
+struct unevaluated {
+    bool has_properties, has_items;
+    uint32_t properties, items;
+};
+oll_status shapes_close(struct schema *s, struct shapes *list,
+                        const struct unevaluated *rest) OLL_MUST_USE;
 
 /* ---- reading; the list that comes back is shared and must not be changed ---- */
 

@@ -133,8 +133,29 @@ class Maker:
             s[self.pick(["dependentRequired", "dependentRequired"])] = {names[0]: [self.pick(NAMES)]}
         return s
 
+    def left_over(self, depth):
+        """Members or elements that other keywords have not spoken about."""
+        rest = self.pick([False, False, {"type": "integer"}])
+        if self.chance(0.3):
+            s = {"type": "array", "unevaluatedItems": rest}
+            part = {"prefixItems": [self.schema(depth + 2) for _ in range(self.random.randrange(1, 3))]}
+            s.update(self.pick([part, {"allOf": [part, self.array(depth + 1)]}, {"anyOf": [part, {"maxItems": 1}]},
+                                {"contains": {"const": 1}, **part}]))
+            return s
+        s = {**self.object(depth), "unevaluatedProperties": rest}
+        s.pop("additionalProperties", None)
+        parts = [self.object(depth + 1) for _ in range(2)]
+        name = self.pick(NAMES)
+        s.update(self.pick([{"allOf": parts}, {"anyOf": parts}, {"oneOf": parts}, {"dependentSchemas": {name: parts[0]}},
+                            {"if": {"properties": {name: {"const": 1}}, "required": [name]}, "then": parts[0], "else": parts[1]},
+                            {"allOf": [parts[0], {"anyOf": [parts[1], {"required": [name]}]}]},
+                            {"allOf": [{"unevaluatedProperties": {"type": ["integer", "string"]}, **parts[0]}]}]))
+        return s
+
     def combined(self, depth):
-        kind = self.random.randrange(9)
+        kind = self.random.randrange(11)
+        if kind == 9:
+            return self.left_over(depth)
         if kind == 0:
             return {"anyOf": [self.schema(depth + 1) for _ in range(2)]}
         if kind == 1:

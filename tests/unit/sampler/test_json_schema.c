@@ -280,6 +280,38 @@ TEST(unnamed_members)
                 TEXTS("+{\"q\\\"\\u0001\":1}", "-{}", "+{\"q\\\"\\u0001\": 1, \"r\": 2}"));
 }
 
+TEST(what_is_left_over)
+{
+    check_texts("{\"type\":\"object\",\"allOf\":[{\"properties\":{\"a\":{\"type\":\"integer\"}}},{"
+                "\"$ref\":\"#/$defs/"
+                "b\"}],\"unevaluatedProperties\":false,\"$defs\":{\"b\":{\"patternProperties\":{\"^"
+                "x\":{\"type\":\"null\"}}}}}",
+                false,
+                TEXTS("+{\"a\":1,\"x1\":null}", "+{}", "-{\"a\":1,\"b\":2}", "-{\"a\":\"s\"}",
+                      "-{\"x\":1}"));
+    check_texts("{\"type\":\"object\",\"anyOf\":[{\"properties\":{\"k\":{\"const\":1},\"a\":{}},"
+                "\"required\":[\"k\"]},{\"properties\":{\"k\":{\"const\":2},\"b\":{}},\"required\":"
+                "[\"k\"]}],\"unevaluatedProperties\":{\"type\":\"integer\"}}",
+                true,
+                TEXTS("+{\"k\":1,\"a\":\"x\"}", "+{\"k\":2,\"b\":\"x\"}", "-{\"k\":1,\"b\":\"x\"}",
+                      "+{\"k\":1,\"b\":5}"));
+    check_texts("{\"allOf\":[{\"properties\":{\"a\":{}},\"unevaluatedProperties\":false},{"
+                "\"properties\":{\"b\":{}}}],\"type\":\"object\"}",
+                true, TEXTS("+{\"a\":1}", "-{\"b\":1}", "+{}"));
+    check_texts("{\"type\":\"object\",\"additionalProperties\":true,\"properties\":{\"a\":{}},"
+                "\"unevaluatedProperties\":false}",
+                true, TEXTS("+{\"z\":1}"));
+    check_texts("{\"type\":\"object\",\"if\":{\"properties\":{\"a\":{\"const\":1}},\"required\":["
+                "\"a\"]},\"then\":{\"properties\":{\"b\":{}}},\"unevaluatedProperties\":false}",
+                true, TEXTS("+{\"a\":1,\"b\":2}", "-{\"a\":2}", "-{\"b\":2}", "+{}"));
+    check_texts("{\"type\":\"array\",\"prefixItems\":[{\"type\":\"integer\"}],\"allOf\":[{"
+                "\"prefixItems\":[true,{\"type\":\"string\"}]}],\"unevaluatedItems\":false}",
+                true, TEXTS("+[1,\"x\"]", "+[1]", "-[1,\"x\",2]", "-[1,2]"));
+    check_texts("{\"type\":\"array\",\"allOf\":[{\"items\":{\"type\":\"integer\"}}],"
+                "\"unevaluatedItems\":false}",
+                true, TEXTS("+[1,2]"));
+}
+
 TEST(errors_name_the_place)
 {
     check_error("{\"properties\":{\"tags\":{\"type\":\"array\",\"uniqueItems\":true,\"items\":"
