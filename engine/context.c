@@ -181,7 +181,7 @@ static oll_status run_ubatch(struct oll_context *ctx, const atomic_bool *abort, 
 {
     for (uint32_t s = 0; s < ctx->kv->n_seq; s++)
         if (ctx->ub.n_new[s])
-            kv_cache_store(ctx->kv, s, ctx->ub.n_new[s]);
+            OLL_TRY(kv_cache_store(ctx->kv, s, ctx->ub.n_new[s], err));
     pass_begin(&ctx->pass, &ctx->ub, abort, err);
     OLL_TRY(logits && ctx->ub.n_out ? run_head(ctx, logits) : pass_run(&ctx->pass));
     for (uint32_t s = 0; s < ctx->kv->n_seq; s++)
@@ -257,14 +257,38 @@ bool oll_context_seq_truncate(struct oll_context *ctx, uint32_t seq, uint32_t n)
 void oll_context_seq_skip(struct oll_context *ctx, uint32_t seq, uint32_t n)
 {
     OLL_ASSERT(ctx->model->is_dry && seq < ctx->kv->n_seq);
-    kv_cache_store(ctx->kv, seq, n);
-    kv_cache_commit(ctx->kv, seq, n);
+    if (kv_cache_store(ctx->kv, seq, n, NULL) == OLL_OK)
+        kv_cache_commit(ctx->kv, seq, n);
 }
 
 void oll_context_seq_clear(struct oll_context *ctx, uint32_t seq)
 {
     if (seq < ctx->kv->n_seq)
         kv_cache_truncate(ctx->kv, seq, 0);
+}
+
+static struct kv_space space_of(const struct oll_space *space)
+{
+    return (struct kv_space){{space->words[0], space->words[1]}};
+}
+
+uint32_t oll_context_match(const struct oll_context *ctx, const struct oll_space *space,
+                           const int32_t *tokens, uint32_t n)
+{
+    return kv_cache_match(ctx->kv, space_of(space), tokens, n);
+}
+
+uint32_t oll_context_seq_adopt(struct oll_context *ctx, uint32_t seq, const struct oll_space *space,
+                               const int32_t *tokens, uint32_t n)
+{
+    return seq < ctx->kv->n_seq ? kv_cache_adopt(ctx->kv, seq, space_of(space), tokens, n) : 0;
+}
+
+void oll_context_seq_publish(struct oll_context *ctx, uint32_t seq, const struct oll_space *space,
+                             const int32_t *tokens, uint32_t n)
+{
+    if (seq < ctx->kv->n_seq)
+        kv_cache_publish(ctx->kv, seq, space_of(space), tokens, n);
 }
 
 /* ---- embeddings ---- */
@@ -351,7 +375,7 @@ static oll_status embed(struct oll_context *ctx, const struct embedding *em, flo
     memset(ctx->pooled, 0, ctx->model->hp.n_embd * sizeof *ctx->pooled);
     for (uint32_t i = 0; i < em->batch->n;) {
         i += batch_take(em->batch, i, ctx->kv, &ctx->ub);
-        kv_cache_store(ctx->kv, 0, ctx->ub.n_tokens);
+        OLL_TRY(kv_cache_store(ctx->kv, 0, ctx->ub.n_tokens, err));
         OLL_TRY(pool_ubatch(ctx, em, err));
         kv_cache_commit(ctx->kv, 0, ctx->ub.n_tokens);
     }

@@ -87,7 +87,8 @@ void engine_fail(struct oll_engine *e, struct request *r, oll_status status,
 
 /* The idle slot that holds the longest part of the prompt; among equals the one idle for the
  * longest time. */
-static struct slot *choose_slot(struct oll_engine *e, const struct oll_tokens *tokens)
+static struct slot *choose_slot(struct oll_engine *e, const struct oll_space *space,
+                                const struct oll_tokens *tokens)
 {
     struct slot *best = NULL;
     uint32_t best_prefix = 0;
@@ -95,7 +96,7 @@ static struct slot *choose_slot(struct oll_engine *e, const struct oll_tokens *t
         struct slot *s = &e->slots[i];
         if (s->request)
             continue;
-        uint32_t prefix = slot_common_prefix(s, &e->env, tokens);
+        uint32_t prefix = slot_common_prefix(s, &e->env, space, tokens);
         if (!best || prefix > best_prefix ||
             (prefix == best_prefix && s->idle_since < best->idle_since)) {
             best = s;
@@ -166,7 +167,8 @@ static void begin_request(struct oll_engine *e, struct request *r, bool canceled
         if (status == OLL_OK && r->program)
             status = engine_trie(e, &err);
         if (status == OLL_OK)
-            status = slot_begin(choose_slot(e, &prompt.tokens), &e->env, r, &prompt, &err);
+            status =
+                slot_begin(choose_slot(e, &r->space, &prompt.tokens), &e->env, r, &prompt, &err);
         prompt_free(&prompt);
         if (status != OLL_OK)
             engine_fail(e, r, status, &err);

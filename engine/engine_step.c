@@ -159,6 +159,9 @@ static void step_run(struct oll_engine *e, const struct step *step)
         double rate = (double)step->n * 1e9 / (double)ns;
         e->prefill_rate = e->prefill_rate > 0 ? 0.7 * e->prefill_rate + 0.3 * rate : rate;
     }
+    for (uint32_t i = 0; i < e->n_slots; i++)
+        if (e->slots[i].request)
+            slot_publish(&e->slots[i], &e->env);
     /* Rows stand in the order of the batch, which is that of `sampled`. */
     for (uint32_t i = 0; i < step->n_sampled; i++)
         deliver(e, e->sampled[i], logits + (size_t)i * e->info.n_vocab);

@@ -19,6 +19,11 @@
 struct oll_model;
 struct oll_context;
 
+/* Who may share what was computed: a digest of a name, all zero for none. */
+struct oll_space {
+    uint64_t words[2];
+};
+
 struct oll_model_params {
     const char *devices;      /* as in oll_engine_params */
     const char *adapter_path; /* as in oll_engine_params */
@@ -95,6 +100,21 @@ bool oll_context_seq_truncate(struct oll_context *ctx, uint32_t seq, uint32_t n)
 /* Of a dry model alone: the sequence goes on by n positions as if they had been evaluated. */
 void oll_context_seq_skip(struct oll_context *ctx, uint32_t seq, uint32_t n);
 void oll_context_seq_clear(struct oll_context *ctx, uint32_t seq);
+
+/* Common beginnings. What a sequence has computed stays known to all of its space, by whole pages,
+ * while there is room and also when the sequence has gone on or has been cleared. Models with
+ * sliding windows share nothing: a ring holds the past of one sequence. */
+/* Positions of `tokens` [n] that are known in whole pages. */
+uint32_t oll_context_match(const struct oll_context *ctx, const struct oll_space *space,
+                           const int32_t *tokens, uint32_t n);
+/* The sequence becomes the longest known beginning of `tokens` [n]; its new length, 0 when nothing
+ * is known. Pages are shared, a part of one is copied. */
+uint32_t oll_context_seq_adopt(struct oll_context *ctx, uint32_t seq, const struct oll_space *space,
+                               const int32_t *tokens, uint32_t n);
+/* Makes the whole pages of a sequence known that begins with `tokens` [n]. Cheap when no page has
+ * become whole since the last call. */
+void oll_context_seq_publish(struct oll_context *ctx, uint32_t seq, const struct oll_space *space,
+                             const int32_t *tokens, uint32_t n);
 
 /* Embeddings: evaluates `n` ids as one input and writes the pooled, L2-normalised vector
  * [n_embd_out] (dense layers applied); with `raw` the un-normalised one. The ids are taken as

@@ -198,6 +198,19 @@ static oll_status make_layer(struct kv_cache *kv, const struct oll_model *model,
     return OLL_OK;
 }
 
+/* Rings go their own ways, and an encoder keeps nothing: neither has anything to share. */
+static oll_status make_tree(struct kv_cache *kv, const struct oll_model *model,
+                            struct oll_error *err)
+{
+    if (model_is_encoder(model) || kv->n_group != 1 || kv->groups[0].window != 0)
+        return OLL_OK;
+    const uint32_t n_page = kv->n_seq * kv->groups[0].n_col;
+    kv->table = oll_calloc(n_page, sizeof *kv->table);
+    if (!kv->table)
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "no memory for a page table of %u pages", n_page);
+    return kv_tree_new(n_page, &kv->tree, err);
+}
+
 oll_status kv_cache_new(const struct oll_model *model, const struct kv_params *params,
                         struct kv_cache **out, struct oll_error *err)
 {
@@ -208,6 +221,7 @@ oll_status kv_cache_new(const struct oll_model *model, const struct kv_params *p
         OLL_TRY_DONE(make_tables(kv, model, &kv->groups[i], err));
     for (uint32_t il = 0; il < kv->n_layer; il++)
         OLL_TRY_DONE(make_layer(kv, model, il, err));
+    OLL_TRY_DONE(make_tree(kv, model, err));
 done:
     if (status == OLL_OK)
         *out = kv;
@@ -228,16 +242,21 @@ void kv_cache_free(struct kv_cache *kv)
     oll_free(kv->buffers);
     oll_free(kv->layers);
     oll_free(kv->seqs);
+    kv_tree_free(kv->tree);
+    oll_free(kv->table);
     oll_free(kv);
 }
 
 /* ---- sequences ---- */
 
-void kv_cache_store(struct kv_cache *kv, uint32_t seq, uint32_t n)
+oll_status kv_cache_store(struct kv_cache *kv, uint32_t seq, uint32_t n, struct oll_error *err)
 {
     struct kv_sequence *s = &kv->seqs[seq];
+    if (kv->tree)
+        OLL_TRY(kv_cache_reserve(kv, seq, s->n + n, err));
     if (s->n + n > s->high)
         s->high = s->n + n;
+    return OLL_OK;
 }
 
 void kv_cache_commit(struct kv_cache *kv, uint32_t seq, uint32_t n)
@@ -259,6 +278,8 @@ static bool ring_reaches(const struct kv_group *g, const struct kv_sequence *s, 
 bool kv_cache_truncate(struct kv_cache *kv, uint32_t seq, uint32_t n)
 {
     struct kv_sequence *s = &kv->seqs[seq];
+    if (kv->tree)
+        return kv_cache_cut(kv, seq, n);
     if (n >= s->n)
         return true;
     for (int i = 0; i < kv->n_group; i++)

@@ -11,7 +11,12 @@
  *
  *   layer il   | K page 0 | K page 1 | ... | V page 0 | V page 1 | ... |
  *
- * so that memory is touched only where a sequence has been. An encoder sees its input at once and
+ * so that memory is touched only where a sequence has been.
+ *
+ * Where no layer has a ring, pages belong to nobody for good: a tree (kv_tree.h) knows what the
+ * whole ones hold, sequences with a common beginning hold the same pages, and pages stay after
+ * their sequences until their room is needed. Rings are overwritten as they go on, so that with
+ * them a sequence is only its own past. An encoder sees its input at once and
  * keeps nothing: all its layers work in one buffer, always f32.
  *
  * State of a sequence that is no list of positions (recurrent layers) does not belong here; it
@@ -21,6 +26,7 @@
 #ifndef OLL_ENGINE_KV_CACHE_H
 #define OLL_ENGINE_KV_CACHE_H
 
+#include "engine/kv_tree.h"
 #include "engine/model.h"
 
 enum { KV_MAX_GROUPS = 8 };
@@ -35,6 +41,9 @@ struct kv_group {
 struct kv_sequence {
     uint32_t n;    /* positions held, 0..n - 1 */
     uint32_t high; /* positions ever stored since the last clear: what a ring has overwritten */
+    /* with a tree */
+    uint32_t n_held, n_known;        /* pages held; of them known to the tree */
+    uint32_t dirty_begin, dirty_end; /* columns that the devices' tables lack */
 };
 
 struct kv_cache {
@@ -46,6 +55,8 @@ struct kv_cache {
     struct oll_kv *layers;       /* [n_layer], as ops take them */
     struct oll_buffer **buffers; /* [n_layer], an encoder's first alone */
     struct kv_sequence *seqs;    /* [n_seq] */
+    struct kv_tree *tree;        /* NULL: every sequence has pages of its own */
+    int32_t *table;              /* [n_seq, n_col] of the only group, with a tree */
 };
 
 struct kv_params {
@@ -66,10 +77,28 @@ void kv_cache_free(struct kv_cache *kv); /* NULL is accepted */
 
 /* Sequence `seq` goes on by n positions that a pass is about to store (kv_cache_store), or that one
  * has stored for good (kv_cache_commit). */
-void kv_cache_store(struct kv_cache *kv, uint32_t seq, uint32_t n);
+oll_status kv_cache_store(struct kv_cache *kv, uint32_t seq, uint32_t n,
+                          struct oll_error *err) OLL_MUST_USE;
 void kv_cache_commit(struct kv_cache *kv, uint32_t seq, uint32_t n);
 /* Keeps the first n positions. False, and the sequence empty, when a ring has overwritten what
  * position n needs to see. */
 bool kv_cache_truncate(struct kv_cache *kv, uint32_t seq, uint32_t n);
+
+/* ---- common beginnings (kv_share.c) ---- */
+
+/* Positions of `tokens` [n] that kv_cache_adopt would find in whole pages. */
+uint32_t kv_cache_match(const struct kv_cache *kv, struct kv_space space, const int32_t *tokens,
+                        uint32_t n);
+/* The sequence becomes the longest known beginning of `tokens` [n]; its new length. */
+uint32_t kv_cache_adopt(struct kv_cache *kv, uint32_t seq, struct kv_space space,
+                        const int32_t *tokens, uint32_t n);
+/* Makes the whole pages of the sequence known, of which `tokens` [n] are the first ones. */
+void kv_cache_publish(struct kv_cache *kv, uint32_t seq, struct kv_space space,
+                      const int32_t *tokens, uint32_t n);
+/* For kv_cache.c: pages for positions up to n, and the devices' tables; and letting go of all
+ * behind the first n positions, of which the last page becomes the sequence's own. */
+oll_status kv_cache_reserve(struct kv_cache *kv, uint32_t seq, uint32_t n,
+                            struct oll_error *err) OLL_MUST_USE;
+bool kv_cache_cut(struct kv_cache *kv, uint32_t seq, uint32_t n);
 
 #endif

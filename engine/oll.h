@@ -156,6 +156,8 @@ struct oll_request {
     enum oll_template_preference prefer_template;
     const char *format_json; /* "\"json\"" or a schema; NULL: free text */
     const char *grammar;     /* GBNF, instead of format_json; NULL: none */
+    const char *share_with;  /* beginnings of prompts are shared by requests with the same text here
+                                (an API key); NULL: by those without one */
     bool no_truncate;        /* an input that does not fit is OLL_ERR_LIMIT instead of being cut */
     bool no_shift;           /* a full window ends the reply instead of being shifted */
     bool want_context;       /* DONE carries the tokens of prompt and reply */

@@ -2,6 +2,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
+#include "engine/base/sha256.h"
 
 #include <string.h>
 
@@ -75,10 +76,29 @@ static void copy_ask(struct oll_arena *arena, struct oll_request *to,
     to->model_name = copy_str(arena, from->model_name);
     to->format_json = copy_str(arena, from->format_json);
     to->grammar = copy_str(arena, from->grammar);
+    to->share_with = copy_str(arena, from->share_with);
+}
+
+static oll_status space_of(const char *name, struct oll_space *space, struct oll_error *err)
+{
+    uint8_t digest[OLL_SHA256_BYTES];
+    *space = (struct oll_space){0};
+    if (!name)
+        return OLL_OK;
+    struct oll_sha256 *h = oll_sha256_new();
+    if (!h)
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a request");
+    oll_sha256_update(h, name, strlen(name));
+    oll_sha256_final(h, digest);
+    oll_sha256_free(h);
+    memcpy(space, digest, sizeof *space);
+    return OLL_OK;
 }
 
 oll_status request_new(const struct oll_request *ask, struct request **out, struct oll_error *err)
 {
+    struct oll_space space;
+    OLL_TRY(space_of(ask->share_with, &space, err));
     struct request *r = oll_calloc(1, sizeof *r);
     if (!r)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a request");
@@ -98,6 +118,7 @@ oll_status request_new(const struct oll_request *ask, struct request **out, stru
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&r->ready, &attr);
     pthread_condattr_destroy(&attr);
+    r->space = space;
     r->last = &r->first;
     r->submit_ns = oll_clock_ns();
     *out = r;

@@ -6,6 +6,7 @@
 #define OLL_ENGINE_REQUEST_H
 
 #include "engine/base/arena.h"
+#include "engine/eval.h"
 #include "engine/oll.h"
 #include "sampler/constraint.h"
 
@@ -30,6 +31,7 @@ struct request {
     struct oll_request ask; /* strings live in the arena */
     struct oll_arena arena;
     uint64_t submit_ns;
+    struct oll_space space;                 /* of ask.share_with */
     struct oll_constraint_program *program; /* of its format or grammar, NULL: free text */
 
     enum request_state state;

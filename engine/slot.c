@@ -35,15 +35,37 @@ static oll_status new_sampler(struct slot *slot, const struct slot_env *env,
 }
 
 uint32_t slot_common_prefix(const struct slot *slot, const struct slot_env *env,
-                            const struct oll_tokens *tokens)
+                            const struct oll_space *space, const struct oll_tokens *tokens)
 {
     uint32_t held = oll_context_seq_len(env->ctx, slot->seq), n = 0;
+    if (memcmp(space, &slot->space, sizeof *space) != 0)
+        return 0;
     while (n < held && n < tokens->n && n < slot->tokens.n && slot->tokens.ids[n] == tokens->ids[n])
         n++;
     return n;
 }
 
-/* Its headers say what is content. */
+void slot_publish(const struct slot *slot, const struct slot_env *env)
+{
+    oll_context_seq_publish(env->ctx, slot->seq, &slot->space, slot->tokens.ids,
+                            (uint32_t)slot->tokens.n);
+}
+
+/* Brings the sequence to the longest beginning of the prompt that is there; its length. The last
+ * token is always evaluated anew: its logits are needed. */
+static uint32_t reuse(const struct slot *slot, const struct slot_env *env, const struct request *r,
+                      const struct oll_tokens *tokens)
+{
+    const uint32_t limit = (uint32_t)tokens->n - 1;
+    uint32_t own = slot_common_prefix(slot, env, &r->space, tokens);
+    if (own > limit)
+        own = limit;
+    if (own > 0 && own >= oll_context_match(env->ctx, &r->space, tokens->ids, limit) &&
+        oll_context_seq_truncate(env->ctx, slot->seq, own))
+        return own;
+    return oll_context_seq_adopt(env->ctx, slot->seq, &r->space, tokens->ids, limit);
+}
+
 /* A forced call in a format whose replies are messages has its header in its grammar. */
 static const struct chat_call_shape *forced_message(const struct request *r,
                                                     const struct chat_parser_config *config)
@@ -96,13 +118,8 @@ oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct requ
     for (size_t i = 0; ask->want_context && i < tokens->n; i++)
         OLL_TRY_DONE(oll_tokens_add(&slot->history, tokens->ids[i]));
 
-    /* The last token is always evaluated anew: its logits are needed. */
-    uint32_t common = slot_common_prefix(slot, env, tokens);
-    if (common == tokens->n)
-        common--;
-    if (!oll_context_seq_truncate(env->ctx, slot->seq, common))
-        common = 0;
-    slot->n_cached = common;
+    slot->n_cached = reuse(slot, env, r, tokens);
+    slot->space = r->space;
     slot->n_prompt = (uint32_t)tokens->n;
     slot->n_keep = prompt->n_keep;
     slot->truncated = prompt->truncated;

@@ -2,7 +2,8 @@
  * it.
  *
  * A slot keeps the tokens of its sequence after a request has ended: the next request takes the
- * slot with the longest common prefix and computes only what differs. `tokens` is the text as it
+ * slot with the longest common prefix, or what the context knows of other sequences, also running
+ * ones, and computes only what differs. `tokens` is the text as it
  * should be (prompt and reply so far); the context holds the first oll_context_seq_len of them; the
  * rest waits for evaluation. So prefill, decode and the recomputation after a shift of the window
  * are one thing: tokens not yet evaluated.
@@ -31,7 +32,8 @@ struct slot {
     uint32_t seq;            /* its sequence in the context */
     struct request *request; /* NULL: idle */
     struct oll_tokens tokens;
-    uint64_t idle_since; /* order of eviction: smallest first */
+    struct oll_space space; /* of the request that its sequence is from */
+    uint64_t idle_since;    /* order of eviction: smallest first */
 
     struct oll_sampler *sampler;
     struct reply reply;
@@ -57,7 +59,9 @@ oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct requ
                       struct prompt *prompt, struct oll_error *err) OLL_MUST_USE;
 /* Length of the prefix that `tokens` has in common with what the slot's sequence holds. */
 uint32_t slot_common_prefix(const struct slot *slot, const struct slot_env *env,
-                            const struct oll_tokens *tokens);
+                            const struct oll_space *space, const struct oll_tokens *tokens);
+/* Lets others use what the sequence has computed. */
+void slot_publish(const struct slot *slot, const struct slot_env *env);
 
 enum slot_outcome { SLOT_CONTINUES, SLOT_DONE };
 

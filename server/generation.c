@@ -106,9 +106,12 @@ static oll_status take_turn(struct generation *g, const struct oll_request *ask,
     return status;
 }
 
-oll_status generation_submit(struct generation *g, const struct oll_request *ask,
+oll_status generation_submit(struct generation *g, const struct oll_request *asked,
                              struct oll_error *err)
 {
+    struct oll_request with_key = *asked;
+    const struct oll_request *ask = &with_key;
+    with_key.share_with = g->has_keys ? client_of(g) : NULL;
     if (g->submitted)
         runner_release(schedule_engine(g->lease), g->id);
     g->submitted = false;

@@ -15,7 +15,7 @@ SAME_FIELDS(oll_options, 88, "walk_options");
 SAME_FIELDS(oll_token_bias, 8, "walk_bias");
 SAME_FIELDS(oll_tool_call, 24, "walk_calls");
 SAME_FIELDS(oll_message, 56, "walk_messages");
-SAME_FIELDS(oll_request, 304, "walk_request");
+SAME_FIELDS(oll_request, 312, "walk_request");
 SAME_FIELDS(oll_logprob, 32, "walk_logprob");
 SAME_FIELDS(oll_event, 136, "walk_event");
 #endif
@@ -418,6 +418,7 @@ static void walk_request(struct walk *w, struct oll_request *r)
         (enum oll_template_preference)choice(w, (int)r->prefer_template, OLL_TEMPLATE_JINJA + 1);
     text(w, &r->format_json);
     text(w, &r->grammar);
+    text(w, &r->share_with);
     flag(w, &r->no_truncate);
     flag(w, &r->no_shift);
     flag(w, &r->want_context);

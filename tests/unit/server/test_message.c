@@ -124,6 +124,7 @@ static void any_request(struct oll_arena *a, struct oll_request *r)
     r->prefer_template = (enum oll_template_preference)below(OLL_TEMPLATE_JINJA + 1);
     r->format_json = any_text(a);
     r->grammar = any_text(a);
+    r->share_with = any_text(a);
     r->no_truncate = below(2);
     r->no_shift = below(2);
     r->want_context = below(2);
@@ -173,7 +174,7 @@ static void blank_pointers(struct oll_request *r)
     r->messages = NULL;
     r->inputs = NULL;
     r->template_text = r->model_template = r->renderer = r->parser = r->model_name = NULL;
-    r->format_json = r->grammar = NULL;
+    r->format_json = r->grammar = r->share_with = NULL;
 }
 
 static bool same_request(struct oll_request a, struct oll_request b)
@@ -194,7 +195,8 @@ static bool same_request(struct oll_request a, struct oll_request b)
                       same_text(a.model_template, b.model_template) &&
                       same_text(a.renderer, b.renderer) && same_text(a.parser, b.parser) &&
                       same_text(a.model_name, b.model_name) &&
-                      same_text(a.format_json, b.format_json) && same_text(a.grammar, b.grammar);
+                      same_text(a.format_json, b.format_json) && same_text(a.grammar, b.grammar) &&
+                      same_text(a.share_with, b.share_with);
     blank_pointers(&a);
     blank_pointers(&b);
     return same && memcmp(&a, &b, sizeof a) == 0;
