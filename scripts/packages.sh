@@ -25,6 +25,7 @@ check fish cmd fish
 check groff cmd groff
 check btrfs-progs cmd mkfs.btrfs
 check openssh-client cmd ssh-keygen
+check debootstrap cmd debootstrap
 check python3-venv python ensurepip
 check python3-jinja2 python jinja2
 check python3-jsonschema python jsonschema
