@@ -44,7 +44,7 @@ static void remove_request(struct oll_engine *e, struct request *r)
 static void cancel_request(struct oll_engine *e, struct request *r)
 {
     r->canceled = true;
-    if (e->alone == r)
+    if (r->in_step)
         atomic_store_explicit(&e->abort, true, memory_order_relaxed);
     engine_poke(e);
 }

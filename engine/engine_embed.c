@@ -66,14 +66,14 @@ static oll_status run_input(struct oll_engine *e, struct request *r,
                             const struct oll_tokens *tokens, float *out, struct oll_error *err)
 {
     pthread_mutex_lock(&e->mutex);
-    e->alone = r;
+    r->in_step = true;
     /* Relaxed: the device only looks at the flag's value. */
     atomic_store_explicit(&e->abort, e->closing || r->canceled, memory_order_relaxed);
     pthread_mutex_unlock(&e->mutex);
     oll_status status = oll_context_embed(e->embed_ctx, tokens->ids, (uint32_t)tokens->n, false,
                                           &e->abort, out, err);
     pthread_mutex_lock(&e->mutex);
-    e->alone = NULL;
+    r->in_step = false;
     pthread_mutex_unlock(&e->mutex);
     return status;
 }

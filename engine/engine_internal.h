@@ -54,8 +54,7 @@ struct oll_engine {
     uint64_t programs_used;
     bool poked; /* something happened since the thread last looked: it must not sleep */
     bool closing;
-    struct request *alone; /* the only request of the running step, NULL otherwise */
-    atomic_bool abort;     /* read by the device; set under the mutex */
+    atomic_bool abort; /* read by the device; set under the mutex */
 };
 
 /* As oll_engine_open, without memory for the model and without the thread: only sizes count.

@@ -48,8 +48,8 @@ static uint32_t prefill_budget(const struct oll_engine *e, bool decodes)
 }
 
 struct step {
-    uint32_t n, n_sampled, n_slots; /* tokens, slots that sample, slots that take part */
-    struct slot *only;
+    uint32_t n, n_sampled; /* tokens, slots that sample */
+    bool decodes;          /* short, and some reply would wait for what is done twice */
 };
 
 static void step_add(struct oll_engine *e, struct step *step, struct slot *slot, uint32_t n)
@@ -63,8 +63,7 @@ static void step_add(struct oll_engine *e, struct step *step, struct slot *slot,
     }
     if (last)
         e->sampled[step->n_sampled++] = slot;
-    step->n_slots++;
-    step->only = slot;
+    slot->in_step = true;
 }
 
 /* Fills the arrays: decoding slots first, then prompts in the order of arrival within the budget.
@@ -76,6 +75,7 @@ static void step_build(struct oll_engine *e, struct step *step)
     *step = (struct step){0};
     for (uint32_t i = 0; i < e->n_slots && step->n < e->n_ubatch; i++) {
         struct slot *slot = &e->slots[i];
+        slot->in_step = false;
         if (!is_active(e, slot, &canceled))
             continue;
         if (canceled)
@@ -83,7 +83,8 @@ static void step_build(struct oll_engine *e, struct step *step)
         else if (waiting_tokens(e, slot) == 1)
             step_add(e, step, slot, 1);
     }
-    uint32_t budget = prefill_budget(e, step->n > 0);
+    step->decodes = step->n > 0;
+    uint32_t budget = prefill_budget(e, step->decodes);
     for (uint64_t after = 0; budget > 0 && step->n < e->n_ubatch; after = prompts->request->id) {
         prompts = NULL;
         for (uint32_t i = 0; i < e->n_slots; i++) {
@@ -126,23 +127,43 @@ static void deliver(struct oll_engine *e, struct slot *slot, float *logits)
     }
 }
 
+/* A step of prompts alone may last long: it is given up when one of its requests is canceled, and
+ * the others do theirs again. One that decodes is short, and goes to its end. */
+static void mark_step(struct oll_engine *e, const struct step *step)
+{
+    pthread_mutex_lock(&e->mutex);
+    bool abort = e->closing;
+    for (uint32_t i = 0; i < e->n_slots; i++) {
+        struct request *r = e->slots[i].request;
+        if (r && e->slots[i].in_step && !step->decodes) {
+            r->in_step = true;
+            abort = abort || r->canceled;
+        }
+    }
+    /* Relaxed: the device only looks at the flag's value. */
+    atomic_store_explicit(&e->abort, abort, memory_order_relaxed);
+    pthread_mutex_unlock(&e->mutex);
+}
+
+static void unmark_step(struct oll_engine *e)
+{
+    pthread_mutex_lock(&e->mutex);
+    for (uint32_t i = 0; i < e->n_slots; i++)
+        if (e->slots[i].request)
+            e->slots[i].request->in_step = false;
+    pthread_mutex_unlock(&e->mutex);
+}
+
 static void step_run(struct oll_engine *e, const struct step *step)
 {
     struct oll_batch batch = {.n = step->n, .tokens = e->tokens, .seq = e->seq, .want = e->want};
     struct oll_error err = {0};
     float *logits = NULL;
-    pthread_mutex_lock(&e->mutex);
-    e->alone = step->n_slots == 1 ? step->only->request : NULL;
-    /* Relaxed: the device only looks at the flag's value. */
-    atomic_store_explicit(&e->abort, e->closing || (e->alone && e->alone->canceled),
-                          memory_order_relaxed);
-    pthread_mutex_unlock(&e->mutex);
+    mark_step(e, step);
     uint64_t begin = oll_clock_ns();
     oll_status status = oll_context_eval(e->env.ctx, &batch, &e->abort, &logits, &err);
     uint64_t ns = oll_clock_ns() - begin;
-    pthread_mutex_lock(&e->mutex);
-    e->alone = NULL;
-    pthread_mutex_unlock(&e->mutex);
+    unmark_step(e);
     if (status == OLL_ERR_CANCELED)
         return; /* the next step_build ends the request */
     if (status != OLL_OK) {

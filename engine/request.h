@@ -37,6 +37,7 @@ struct request {
     enum request_state state;
     bool canceled; /* the caller wants it to end */
     bool released; /* the caller has let go of it */
+    bool in_step;  /* a step runs that is given up when this request is canceled */
     bool held;     /* its events are not for oll_engine_next_any now */
     bool ended;    /* oll_engine_next_any has given its last event */
     struct request_event *first, **last;

@@ -33,6 +33,7 @@ struct slot {
     struct request *request; /* NULL: idle */
     struct oll_tokens tokens;
     struct oll_space space; /* of the request that its sequence is from */
+    bool in_step;           /* has tokens in the step at hand */
     uint64_t idle_since;    /* order of eviction: smallest first */
 
     struct oll_sampler *sampler;
