@@ -171,6 +171,7 @@ static oll_status read_strings(struct schema *s, const struct oll_json *json, st
         shape->string = regex_and2(s->pool, shape->string, term);
         shape->touched |= TYPE_STRING;
     }
+    shape->unformatted = shape->string;
     if (format && format->type == OLL_JSON_STRING) {
         OLL_TRY(regex_format(s->pool, format->str, &term, s->err));
         shape->string = regex_and2(s->pool, shape->string, term);
@@ -526,7 +527,7 @@ static oll_status add_const(struct schema *s, const struct oll_json *v, struct s
     case OLL_JSON_NUMBER: const_number(s, v, &shape); break;
     case OLL_JSON_STRING:
         shape.types = TYPE_STRING;
-        shape.string = regex_text(s->pool, v->str, v->str_len);
+        shape.string = shape.unformatted = regex_text(s->pool, v->str, v->str_len);
         break;
     case OLL_JSON_ARRAY: OLL_TRY(const_array(s, v, &shape)); break;
     case OLL_JSON_OBJECT: OLL_TRY(const_object(s, v, &shape)); break;
@@ -552,7 +553,7 @@ static oll_status read_enum(struct schema *s, const struct oll_json *v, struct s
     }
     strings.types = TYPE_STRING;
     strings.typed = true;
-    strings.string = regex_words(s->pool, words, n);
+    strings.string = strings.unformatted = regex_words(s->pool, words, n);
     return n ? shapes_add(s, list, &strings) : OLL_OK;
 }
 
@@ -615,44 +616,74 @@ static oll_status overlap(struct schema *s, const struct shapes *a, const struct
     return OLL_OK;
 }
 
-/* Exactly one: each branch, within `context`, without the branches that it overlaps. */
+struct branch {
+    const struct oll_json *json;
+    struct shapes own; /* within the context */
+};
+
+/* Adds what branch `i` alone allows. With `strict`, what has not the format of another branch is
+ * not of that branch; else only what would not be even if formats were not enforced. */
+static oll_status add_alone(struct schema *s, const struct oll_json *one_of, uint32_t base,
+                            const struct branch *branches, size_t i, bool strict,
+                            struct shapes *any)
+{
+    struct shapes rest = {0}, other, without;
+    OLL_TRY(shapes_join(s, &rest, &branches[i].own));
+    for (size_t j = 0; j < one_of->n; j++) {
+        struct shapes theirs = {0};
+        bool overlaps = false;
+        OLL_TRY(shapes_join(s, &theirs, &branches[j].own));
+        if (!strict)
+            OLL_TRY(shapes_unformat(s, &theirs));
+        if (j != i && rest.n)
+            OLL_TRY(overlap(s, &rest, &theirs, &overlaps));
+        if (!overlaps)
+            continue;
+        OLL_TRY(read_now(s, branches[j].json, base, &other));
+        oll_status status = (strict ? shapes_negate : shapes_negate_lenient)(s, &other, &without);
+        if (status == OLL_ERR_UNSUPPORTED)
+            return schema_unsupported(s, one_of, "oneOf");
+        OLL_TRY(status);
+        OLL_TRY(shapes_meet(s, &rest, &without));
+    }
+    for (uint32_t k = 0; k < rest.n && strict; k++)
+        rest.v[k].types &= TYPE_STRING;
+    return shapes_join(s, any, &rest);
+}
+
+static bool has_strings(const struct shapes *list, bool of_format)
+{
+    for (uint32_t i = 0; i < list->n; i++)
+        if ((list->v[i].types & TYPE_STRING) &&
+            (!of_format || list->v[i].string != list->v[i].unformatted))
+            return true;
+    return false;
+}
+
+/* Exactly one: each branch, within `context`, without the branches that it overlaps. Formats tell
+ * branches apart only where no strings would be left otherwise, and only those that have one. */
 static oll_status read_one_of(struct schema *s, const struct oll_json *v, uint32_t base,
                               struct shapes *context)
 {
-    struct shapes any = {0}, *own, without;
+    struct shapes any = {0};
     OLL_TRY(need_list(s, v, "oneOf"));
-    own = oll_arena_alloc(&s->arena, v->n, sizeof *own);
-    if (!own)
+    struct branch *branches = oll_arena_alloc(&s->arena, v->n, sizeof *branches);
+    if (!branches)
         return OLL_FAIL(s->err, s->arena.status, "out of memory for a schema");
     size_t n = 0;
     for (const struct oll_json *i = v->first; i; i = i->next, n++) {
         struct shapes one;
+        branches[n].json = i;
         OLL_TRY(read_now(s, i, base, &one));
-        OLL_TRY(shapes_join(s, &own[n], context));
-        OLL_TRY(shapes_meet(s, &own[n], &one));
+        OLL_TRY(shapes_join(s, &branches[n].own, context));
+        OLL_TRY(shapes_meet(s, &branches[n].own, &one));
     }
-    for (size_t i = 0; i < n; i++) {
-        struct shapes rest = {0};
-        OLL_TRY(shapes_join(s, &rest, &own[i]));
-        for (size_t j = 0; j < n; j++) {
-            bool overlaps = false;
-            if (j != i && rest.n)
-                OLL_TRY(overlap(s, &rest, &own[j], &overlaps));
-            if (!overlaps)
-                continue;
-            const struct oll_json *branch = v->first;
-            struct shapes other;
-            for (size_t k = 0; k < j; k++)
-                branch = branch->next;
-            OLL_TRY(read_now(s, branch, base, &other));
-            oll_status status = shapes_negate(s, &other, &without);
-            if (status == OLL_ERR_UNSUPPORTED)
-                return schema_unsupported(s, v, "oneOf");
-            OLL_TRY(status);
-            OLL_TRY(shapes_meet(s, &rest, &without));
-        }
-        OLL_TRY(shapes_join(s, &any, &rest));
-    }
+    for (size_t i = 0; i < n; i++)
+        OLL_TRY(add_alone(s, v, base, branches, i, false, &any));
+    const bool by_format = !has_strings(&any, false);
+    for (size_t i = 0; i < n && by_format; i++)
+        if (has_strings(&branches[i].own, true))
+            OLL_TRY(add_alone(s, v, base, branches, i, true, &any));
     any.inexact = any.inexact || context->inexact;
     *context = any;
     return OLL_OK;
@@ -877,7 +908,7 @@ static oll_status read_atom(struct schema *s, struct atom atom, struct shapes *l
     if (atom.kind == ATOM_SCHEMA)
         return read_schema(s, atom.json, schema_base_of(s, atom.json, atom.base), list);
     OLL_TRY(schema_read_conj(s, atom.conj, &one));
-    oll_status status = shapes_negate(s, &one, list);
+    oll_status status = (atom.base ? shapes_negate_lenient : shapes_negate)(s, &one, list);
     if (status != OLL_ERR_UNSUPPORTED)
         return status;
     uint32_t first = s->conjs[atom.conj].atoms[0];
@@ -900,9 +931,12 @@ oll_status schema_read_atom(struct schema *s, uint32_t id, struct shapes *out)
                            "unsupported JSON schema: circular references with sibling keys are not "
                            "supported");
     atom->state = ATOM_READING;
+    const bool lenient = s->lenient; /* of whoever asks: what an atom means is the same for all */
+    s->lenient = false;
     s->depth++;
     oll_status status = read_atom(s, *atom, &list);
     s->depth--;
+    s->lenient = lenient;
     atom = &s->atoms[id]; /* the array may have moved */
     atom->state = status == OLL_OK ? ATOM_READ : ATOM_NEW;
     *out = atom->shapes = list;

@@ -137,7 +137,7 @@ uint32_t schema_conj_not(struct schema *s, uint32_t conj)
     const struct conj *c = &s->conjs[conj];
     if (c->n == 1 && s->atoms[c->atoms[0]].kind == ATOM_NOT)
         return s->atoms[c->atoms[0]].conj;
-    return conj_of(s, (struct atom){.kind = ATOM_NOT, .conj = conj});
+    return conj_of(s, (struct atom){.kind = ATOM_NOT, .conj = conj, .base = s->lenient});
 }
 
 uint32_t schema_conj_both(struct schema *s, uint32_t a, uint32_t b)
@@ -171,7 +171,8 @@ struct shape shape_any(void)
                           .bools = 3,
                           .number = REGEX_ALL,
                           .spelling = REGEX_ALL,
-                          .string = REGEX_ALL};
+                          .string = REGEX_ALL,
+                          .unformatted = REGEX_ALL};
 }
 
 /* Two shapes of scalars are one, when numbers are written alike. */
@@ -193,10 +194,13 @@ static bool merge_scalars(struct schema *s, struct shape *a, const struct shape 
         a->integer = b->integer;
         a->exact = b->exact;
     }
-    if (a->types & b->types & TYPE_STRING)
+    if (a->types & b->types & TYPE_STRING) {
         a->string = regex_alt2(s->pool, a->string, b->string);
-    else if (b->types & TYPE_STRING)
+        a->unformatted = regex_alt2(s->pool, a->unformatted, b->unformatted);
+    } else if (b->types & TYPE_STRING) {
         a->string = b->string;
+        a->unformatted = b->unformatted;
+    }
     a->bools =
         (uint8_t)((a->types & TYPE_BOOL ? a->bools : 0) | (b->types & TYPE_BOOL ? b->bools : 0));
     a->types |= b->types;
@@ -376,7 +380,10 @@ static struct shape meet(struct schema *s, const struct shape *a, const struct s
             out.types &= (uint8_t)~TYPE_NUMBER;
     }
     if (out.types & TYPE_STRING) {
+        const bool formatted = a->string != a->unformatted || b->string != b->unformatted;
         out.string = regex_and2(s->pool, a->string, b->string);
+        out.unformatted =
+            formatted ? regex_and2(s->pool, a->unformatted, b->unformatted) : out.string;
         if (regex_is_empty(s->pool, out.string))
             out.types &= (uint8_t)~TYPE_STRING;
     }
@@ -569,6 +576,7 @@ static oll_status negate_shape(struct schema *s, const struct shape *a, struct s
         piece.string = regex_not(s->pool, a->string);
         if (!s->pool->nodes[a->string].finite)
             piece.string = regex_and2(s->pool, piece.string, schema_no_line_end(s));
+        piece.unformatted = piece.string;
         if (!regex_is_empty(s->pool, piece.string))
             OLL_TRY(shapes_add(s, out, &piece));
     }
@@ -590,6 +598,31 @@ oll_status shapes_negate(struct schema *s, const struct shapes *list, struct sha
         OLL_TRY(shapes_meet(s, out, &one));
     }
     return OLL_OK;
+}
+
+oll_status shapes_unformat(struct schema *s, struct shapes *list)
+{
+    struct shapes out = {.inexact = list->inexact};
+    for (uint32_t i = 0; i < list->n; i++) {
+        struct shape v = list->v[i];
+        v.string = v.unformatted;
+        OLL_TRY(shapes_add(s, &out, &v));
+    }
+    *list = out;
+    return OLL_OK;
+}
+
+oll_status shapes_negate_lenient(struct schema *s, const struct shapes *list, struct shapes *out)
+{
+    struct shapes copy = {0};
+    const bool before = s->lenient;
+    OLL_TRY(shapes_join(s, &copy, list));
+    OLL_TRY(shapes_unformat(s, &copy));
+    s->lenient = true;
+    oll_status status = shapes_negate(s, &copy, out);
+    s->lenient = before;
+    out->inexact = true; /* what a format alone keeps apart is in neither side */
+    return status;
 }
 
 /* ---- emptiness ---- */

@@ -75,6 +75,7 @@ struct shape {
     bool exact;                /* no two numbers of these may round to one double: few digits */
     uint32_t number, spelling; /* terms; REGEX_ALL: any number, any spelling */
     uint32_t string;
+    uint32_t unformatted; /* `string` without what `format` asks for, which not all enforce */
     const struct array_shape *array;   /* NULL: any */
     const struct object_shape *object; /* NULL: any */
 };
@@ -92,9 +93,9 @@ struct atom {
     enum atom_kind kind;
     int state;
     const struct oll_json *json; /* SCHEMA, CONST */
-    uint32_t base;               /* SCHEMA: resource that references are relative to */
-    uint32_t conj;               /* NOT */
-    struct shapes shapes;        /* once READ */
+    uint32_t base; /* SCHEMA: resource that references are relative to; NOT: whether lenient */
+    uint32_t conj; /* NOT */
+    struct shapes shapes; /* once READ */
 };
 
 struct conj {
@@ -124,6 +125,7 @@ struct schema {
     struct oll_error *err;
     const struct oll_json *root;
     bool strict_spec;
+    bool lenient;         /* complements leave out what only a format keeps apart */
     bool has_unevaluated; /* some schema says what becomes of members or elements left over */
     struct atom *atoms;
     uint32_t n_atoms, cap_atoms, *atom_table, atom_mask;
@@ -168,6 +170,12 @@ uint32_t schema_no_line_end(struct schema *s);
 /* Everything but the list. OLL_ERR_UNSUPPORTED (without text) when the list is inexact. */
 oll_status shapes_negate(struct schema *s, const struct shapes *list,
                          struct shapes *out) OLL_MUST_USE;
+/* The list with strings of any format. */
+oll_status shapes_unformat(struct schema *s, struct shapes *list) OLL_MUST_USE;
+/* As shapes_negate, of the list as those see it who do not enforce formats: what is in neither
+ * reading of it. */
+oll_status shapes_negate_lenient(struct schema *s, const struct shapes *list,
+                                 struct shapes *out) OLL_MUST_USE;
 /* Whether surely nothing is in the list. */
 oll_status shapes_empty(struct schema *s, const struct shapes *list, bool *empty) OLL_MUST_USE;
 /* Whether two lists have surely nothing in common: asked before they are met, since it costs no

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* RFC 3339. February has 29 days in leap years only; the year 0 is left out, since many libraries
- * do not know it. A leap second is the last of a day in UTC. */
+ * do not know it, and leap seconds for the same reason. */
 #define YEAR "(?:[1-9]\\d{3}|0[1-9]\\d\\d|00[1-9]\\d|000[1-9])"
 #define LEAP                                                                                       \
     "(?:(?:[1-9]\\d|0[1-9])(?:0[48]|[2468][048]|[13579][26])|00(?:0[48]|[2468][048]|"              \
@@ -15,7 +15,7 @@
     "(?:0[469]|11)-(?:0[1-9]|[12]\\d|30)|02-(?:0[1-9]|1\\d|2[0-8]))|" LEAP "-02-29)"
 #define TIME                                                                                       \
     "(?:(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d(?:\\.\\d{1,12})?"                                     \
-    "(?:[Zz]|[+-](?:[01]\\d|2[0-3]):[0-5]\\d)|23:59:60(?:\\.\\d{1,12})?[Zz])"
+    "(?:[Zz]|[+-](?:[01]\\d|2[0-3]):[0-5]\\d))"
 
 /* ISO 8601 durations, RFC 3339 appendix A. */
 #define CLOCK "T(?:\\d{1,9}H(?:\\d{1,9}M(?:\\d{1,9}S)?)?|\\d{1,9}M(?:\\d{1,9}S)?|\\d{1,9}S)"

@@ -255,6 +255,17 @@ TEST(one_of)
                 false, TEXTS("-{\"t\":1}", "+{\"t\":1,\"u\":0}", "+{\"t\":2}", "+{}"));
 }
 
+/* Not everyone enforces formats, so they tell branches apart only where nothing else does. */
+TEST(one_of_formats)
+{
+    check_texts("{\"oneOf\":[{\"type\":\"string\",\"format\":\"uri\"},{\"type\":\"string\","
+                "\"pattern\":\"^[^/]*$\"}]}",
+                false, TEXTS("+\"http://a/b\"", "-\"a:b\"", "-\"][\""));
+    check_texts("{\"oneOf\":[{\"type\":\"string\",\"format\":\"ipv4\"},{\"type\":\"string\","
+                "\"format\":\"ipv6\"},{\"type\":\"null\"}]}",
+                false, TEXTS("+\"1.2.3.4\"", "+\"::1\"", "-\"a\"", "+null"));
+}
+
 TEST(unnamed_members)
 {
     check_texts(
