@@ -231,7 +231,8 @@ oll_status oll_context_eval(struct oll_context *ctx, const struct oll_batch *bat
     remember(ctx);
     for (uint32_t i = 0; i < batch->n;) {
         i += batch_take(batch, i, ctx->kv, &ctx->ub);
-        status = run_ubatch(ctx, abort, ctx->logits + (size_t)n_done * n_vocab, err);
+        float *rows = ctx->logits ? ctx->logits + (size_t)n_done * n_vocab : NULL;
+        status = run_ubatch(ctx, abort, rows, err);
         if (status != OLL_OK) {
             restore(ctx);
             return status;

@@ -48,7 +48,7 @@ struct http_request {
     const char *param;     /* what the route's ":name" segment stands for; NULL: none */
     const void *plan_data; /* left by `route` for the handler */
     int route;             /* number of its row, left by `route`; 0: none */
-    char id[HTTP_ID_MAX];  /* for logs and the reply's X-Request-Id, left by `route`; "": none */
+    char id[HTTP_ID_MAX];  /* for logs, left by `route`; "": none */
     const struct http_head *head;
     const char *body; /* terminated; whole */
     size_t n_body;

@@ -319,7 +319,8 @@ static bool plan_keys(struct http_request *req, struct http_plan *plan, const st
 
 /* ---- request ids ---- */
 
-/* Takes the client's own where it is a word of sane characters, else makes one. */
+/* Takes the client's own where it is a word of sane characters, and tells it again; else makes one
+ * for the log, and says it to those who sent one: replies to others have no headers of ours. */
 static void take_id(struct http_request *req)
 {
     static const char digits[] = "0123456789abcdef";
@@ -337,7 +338,8 @@ static void take_id(struct http_request *req)
             req->id[i] = digits[random[i / 2] >> (i % 2 ? 0 : 4) & 15];
         req->id[2 * sizeof random] = '\0';
     }
-    http_reply_header(req, "X-Request-Id", req->id);
+    if (own)
+        http_reply_header(req, "X-Request-Id", req->id);
 }
 
 /* ---- all together ---- */

@@ -113,15 +113,17 @@ static inline float *cpu_mat_row(const struct oll_mat *m, uint32_t row)
     return (float *)(void *)cpu_bytes(m->buf) + m->off + (size_t)row * m->stride;
 }
 
-/* NULL when absent. */
+/* NULL when absent, or without memory: lists of dry devices are planned too. */
 static inline const float *cpu_vec(const struct oll_vec *v)
 {
-    return v->buf ? (const float *)(void *)cpu_bytes(v->buf) + v->off : NULL;
+    const float *base = v->buf ? (const float *)(void *)cpu_bytes(v->buf) : NULL;
+    return base ? base + v->off : NULL;
 }
 
 static inline int32_t *cpu_ints(const struct oll_ints *v)
 {
-    return v->buf ? (int32_t *)(void *)cpu_bytes(v->buf) + v->off : NULL;
+    int32_t *base = v->buf ? (int32_t *)(void *)cpu_bytes(v->buf) : NULL;
+    return base ? base + v->off : NULL;
 }
 
 /* ---- ops ---- */

@@ -24,8 +24,9 @@ def headers_of(server, method, path, body=None, headers=None):
 
 
 def check_ids(checks, server):
-    ids = [headers_of(server, "GET", path)[1].get("X-Request-Id") for path in ("/api/version", "/api/tags", "/nothing")]
+    ids = [headers_of(server, "GET", path, headers={"X-Request-Id": ""})[1].get("X-Request-Id") for path in ("/api/version", "/api/tags", "/nothing")]
     checks.true(all(i and re.fullmatch("[0-9a-f]{16}", i) for i in ids) and len(set(ids)) == 3, f"ids: {ids}")
+    checks.equal(headers_of(server, "GET", "/api/version")[1].get("X-Request-Id"), None, "none for those who sent none")
     for given, kept in (("abc-1.2:3_X", True), ("x" * 64, True), ("x" * 65, False), ("a b", False), ("é", False), ('a"b', False)):
         got = headers_of(server, "GET", "/api/version", headers={"X-Request-Id": given.encode("latin-1")})[1]["X-Request-Id"]
         checks.equal(got == given, kept, f"the client's id {given!r} became {got!r}")
