@@ -34,7 +34,7 @@ struct oll_engine {
     uint8_t *want;
     struct slot **sampled; /* [n_slots] slots whose last token is in the step */
     uint32_t n_ubatch;
-    double prefill_rate; /* tokens per second, running estimate; 0: not known yet */
+    double prefill_rate; /* of steps that decode, tokens per second; 0: not known yet */
 
     struct request *embedding; /* request whose inputs are being embedded */
     uint32_t i_input;

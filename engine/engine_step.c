@@ -8,7 +8,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 
-enum { STEP_PREFILL_MIN = 8, STEP_MS = 80 };
+enum { STEP_PREFILL_MIN = 8, STEP_MS = 50 };
 
 void engine_end_slot(struct oll_engine *e, struct slot *slot, oll_status status,
                      const struct oll_error *err)
@@ -127,6 +127,14 @@ static void deliver(struct oll_engine *e, struct slot *slot, float *logits)
     }
 }
 
+/* Steps that decode teach what the next may hold; those of prompts alone run faster per token. A
+ * late token is seen by somebody, a short step costs little: what is slower counts for more. */
+static void learn_rate(struct oll_engine *e, double rate)
+{
+    const double share = rate < e->prefill_rate ? 0.6 : 0.2;
+    e->prefill_rate += (e->prefill_rate > 0 ? share : 1) * (rate - e->prefill_rate);
+}
+
 /* A step of prompts alone may last long: it is given up when one of its requests is canceled, and
  * the others do theirs again. One that decodes is short, and goes to its end. */
 static void mark_step(struct oll_engine *e, const struct step *step)
@@ -176,10 +184,8 @@ static void step_run(struct oll_engine *e, const struct step *step)
             }
         return;
     }
-    if (step->n >= STEP_PREFILL_MIN && ns > 0) {
-        double rate = (double)step->n * 1e9 / (double)ns;
-        e->prefill_rate = e->prefill_rate > 0 ? 0.7 * e->prefill_rate + 0.3 * rate : rate;
-    }
+    if (step->decodes && step->n >= STEP_PREFILL_MIN && ns > 0)
+        learn_rate(e, (double)step->n * 1e9 / (double)ns);
     for (uint32_t i = 0; i < e->n_slots; i++)
         if (e->slots[i].request)
             slot_publish(&e->slots[i], &e->env);

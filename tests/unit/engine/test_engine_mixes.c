@@ -65,10 +65,10 @@ static void make_asks(struct oll_request *asks, char prompts[N_ASKS][400])
 {
     static const char *const begins[] = {"Once there was a small house by the sea. ", "A b c d. "};
     for (int i = 0; i < N_ASKS; i++) {
-        prompts[i][0] = '\0';
-        for (int k = 0; k <= i % 4; k++)
-            strcat(prompts[i], begins[i % 2]);
-        prompts[i][strlen(prompts[i]) - (size_t)i % 3] = '\0';
+        const size_t n = strlen(begins[i % 2]), n_times = (size_t)i % 4 + 1;
+        for (size_t k = 0; k < n_times; k++)
+            memcpy(prompts[i] + k * n, begins[i % 2], n);
+        prompts[i][n_times * n - (size_t)i % 3] = '\0';
         asks[i] = (struct oll_request){.kind = OLL_REQUEST_PROMPT,
                                        .prompt = prompts[i],
                                        .raw = true,
