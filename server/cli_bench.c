@@ -354,7 +354,7 @@ static const struct cli_option options[] = {
     {"np", 0, CLI_REPEATED, "N", "sequences generated at once (default 1)"},
     {"batch-size", 'b', CLI_REPEATED, "N", "tokens handed over at once (default 2048)"},
     {"ub", 0, CLI_REPEATED, "N", "tokens of one pass (default 512)"},
-    {"ctk", 0, CLI_VALUE, "TYPE", "kv cache: f16 (default), f32, q8_0"},
+    {"ctk", 0, CLI_VALUE, "TYPE", "kv cache: f16 (default), f32, q8_0, q4_0"},
     {"ctv", 0, CLI_VALUE, "TYPE", "the same; it cannot differ"},
     {"threads", 't', CLI_REPEATED, "N", "compute threads (default: physical cores)"},
     {"repetitions", 'r', CLI_VALUE, "N", "runs of each test (default 5)"},

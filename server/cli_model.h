@@ -10,7 +10,7 @@
 #define CLI_MODEL_OPTIONS                                                                          \
     {"devices", 0, CLI_VALUE, "LIST", "layers of devices: cpu, ref, cpu:0-9,ref:10-29"},           \
         {"adapter", 0, CLI_VALUE, "FILE", "LoRA adapter (GGUF) to apply to the model"},            \
-        {"kv", 0, CLI_VALUE, "TYPE", "kv cache: f32 (default), f16, q8_0"},                        \
+        {"kv", 0, CLI_VALUE, "TYPE", "kv cache: f32 (default), f16, q8_0, q4_0"},                  \
         {"ctx", 0, CLI_VALUE, "N", "context to allocate, in tokens"},                              \
         {"batch", 0, CLI_VALUE, "N", "most tokens of one pass (default 512)"},                     \
         {"threads", 0, CLI_VALUE, "N", "compute threads (default: physical cores)"}

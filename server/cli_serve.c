@@ -132,7 +132,7 @@ static const struct cli_variable variables[] = {
     {"OLLAMA_ORIGINS", "Further origins of web pages, separated by commas"},
     {"OLLAMA_SCHED_SPREAD", "1: layers go over all of OLL_DEVICES, not over as few as possible"},
     {"OLLAMA_FLASH_ATTENTION", "0: no quantised KV cache (attention is computed the same way)"},
-    {"OLLAMA_KV_CACHE_TYPE", "Type of the KV cache: f16 (default) or q8_0"},
+    {"OLLAMA_KV_CACHE_TYPE", "Type of the KV cache: f16 (default), q8_0 or q4_0"},
     {"OLLAMA_LLM_LIBRARY", "Accepted; kernels are chosen by what the processor offers"},
     {"OLLAMA_GPU_OVERHEAD", "Bytes that are kept free on each of OLL_DEVICES"},
     {"OLLAMA_IGPU_ENABLE", "Accepted; layers run on the processor"},

@@ -15,7 +15,7 @@
 enum { N_ASKS = 9, N_ROUNDS = 12, N_SLOTS = 4 };
 
 static struct oll_engine *open_engine(const char *file, const char *device, uint32_t n_ctx,
-                                      enum oll_dtype kv)
+                                      uint32_t n_slots, enum oll_dtype kv)
 {
     struct oll_engine *engine = NULL;
     struct oll_error err = {0};
@@ -28,7 +28,7 @@ static struct oll_engine *open_engine(const char *file, const char *device, uint
     struct oll_engine_params params = {.model_path = path,
                                        .devices = device,
                                        .n_ctx = n_ctx,
-                                       .n_slots = N_SLOTS,
+                                       .n_slots = n_slots,
                                        .n_threads = 2,
                                        .kv_dtype = kv};
     CHECK_MSG(oll_engine_open(&params, &engine, &err) == OLL_OK, "%s", err.text);
@@ -88,14 +88,14 @@ static void mix(const char *file, enum oll_dtype kv, uint64_t seed)
     struct oll_event done;
     make_asks(asks, prompts);
     for (int i = 0; i < N_ASKS; i++) {
-        struct oll_engine *engine = open_engine(file, "cpu", 512, kv);
+        struct oll_engine *engine = open_engine(file, "cpu", 512, N_SLOTS, kv);
         if (!engine)
             return;
         alone[i] = take_text(engine, submit(engine, &asks[i]), &done);
         CHECK_EQ(done.n_prompt_cached, 0);
         oll_engine_close(engine);
     }
-    struct oll_engine *engine = open_engine(file, "cpu", 512, kv);
+    struct oll_engine *engine = open_engine(file, "cpu", 512, N_SLOTS, kv);
     uint32_t n_cached = 0, n_compared = 0;
     for (int round = 0; engine && round < N_ROUNDS; round++) {
         int order[N_ASKS];
@@ -129,9 +129,10 @@ TEST(mixes_of_8_bits) { mix("llama-q8_0.gguf", OLL_Q8_0, 2); }
 TEST(mixes_of_4_bits) { mix("llama-q4_k_m.gguf", OLL_F16, 3); }
 TEST(mixes_qwen3) { mix("qwen3.gguf", OLL_F16, 4); }
 
+/* One slot: what is found comes from the tree. */
 TEST(keys_have_beginnings_of_their_own)
 {
-    struct oll_engine *engine = open_engine("llama.gguf", "ref", 512, OLL_F16);
+    struct oll_engine *engine = open_engine("llama.gguf", "ref", 512, 1, OLL_F16);
     struct oll_request asks[N_ASKS];
     char prompts[N_ASKS][400];
     struct oll_event done;
@@ -153,7 +154,7 @@ TEST(keys_have_beginnings_of_their_own)
 TEST(a_canceled_prompt_stops_a_step_that_it_shares)
 {
     enum { N_BYTES = 3000 };
-    struct oll_engine *engine = open_engine("llama.gguf", "ref", 4096, OLL_F16);
+    struct oll_engine *engine = open_engine("llama.gguf", "ref", 4096, N_SLOTS, OLL_F16);
     char *longest = oll_alloc(N_BYTES + 1, 1);
     struct oll_request asks[N_ASKS];
     char prompts[N_ASKS][400];
