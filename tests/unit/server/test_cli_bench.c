@@ -182,7 +182,7 @@ TEST(wrong_usage)
         {QUICK "-p 0 -n 0", 1, "no test is left"},
         {QUICK "-pg 4", 2, "-pg 4: expected two numbers"},
         {QUICK "-o xml", 2, "-o xml: expected md"},
-        {QUICK "-ctk q4_0", 2, "-ctk q4_0: expected f16"},
+        {QUICK "-ctk q5_0", 2, "-ctk q5_0: expected f16"},
         {QUICK "-ctk f16 -ctv f32", 2, "stored alike"},
         {QUICK "-r 0", 2, "--repetitions 0"},
         {QUICK "--against /nonexistent/llama-bench -p 2 -n 0", 1, "cannot be started"},
