@@ -2,6 +2,8 @@
  * maximum. A request is accepted only when a thread is free for it, so nothing waits here. */
 #include "server/http_internal.h"
 
+#include "engine/base/crypto.h"
+
 #include <errno.h>
 #include <time.h>
 
@@ -54,6 +56,7 @@ static void *worker_main(void *arg)
         http_server_hand_back(conn->server, conn);
         pthread_mutex_lock(&workers->lock);
     }
+    oll_crypto_end_thread();
     workers->n_threads--;
     pthread_cond_signal(&workers->ended);
     pthread_mutex_unlock(&workers->lock);

@@ -1,4 +1,5 @@
 #include "engine/base/clock.h"
+#include "engine/base/crypto.h"
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "engine/base/platform.h"
@@ -107,6 +108,7 @@ static void pump(struct schedule *s);
 
 static void end_work(struct schedule *s)
 {
+    oll_crypto_end_thread();
     s->n_workers--;
     pthread_cond_broadcast(&s->idle);
     pump(s);

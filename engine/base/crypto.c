@@ -1,7 +1,10 @@
 #include "engine/base/crypto.h"
 #include "engine/base/sha256.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
+
+void oll_crypto_end_thread(void) { OPENSSL_thread_stop(); }
 
 /* ---- SHA-256 ---- */
 

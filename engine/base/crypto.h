@@ -9,6 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Gives back what the library keeps for the calling thread, which will not use it again. To be
+ * called by detached threads before they say that they end: the process may end right after. */
+void oll_crypto_end_thread(void);
+
 enum { OLL_MD5_BYTES = 16 };
 struct oll_md5; /* running digest */
 
