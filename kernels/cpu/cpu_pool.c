@@ -16,8 +16,10 @@ enum { SPIN_BETWEEN_RUNS_NS = 150000 };
 enum { SPIN_AT_BARRIER_NS = 1000000 };
 /* The same two while the machine is shared: the processor may be needed by the one waited for. */
 enum { SPIN_UNDER_PRESSURE_NS = 20000 };
-/* A run counts as disturbed when a worker that was preempted lost this much of it. */
-enum { LOST_NS = 1000000 };
+/* A run counts as disturbed when a worker that was preempted lost this much of it, and more than a
+ * quarter of what one worker of nth contributes: a long run bears a lost moment better than a
+ * worker less. (A quarter, since waking up late, which the others feel too, is not seen.) */
+enum { LOST_NS = 1000000, LOST_SHARE = 4 };
 enum { DISTURBED_RUNS_MAX = 2 };
 /* Pause before the full number of workers is tried again; doubles while that fails. */
 #define RETRY_FIRST_NS 64000000ull
@@ -154,9 +156,11 @@ static void take_part(struct cpu_pool *pool, struct worker *w)
     pool->fn(pool->ctx, w->index, pool->nth);
     if (pool->adaptive) {
         after = oll_platform_thread_usage();
-        uint64_t used = after.cpu_ns - before.cpu_ns + w->slept_ns + LOST_NS;
+        const uint64_t used = after.cpu_ns - before.cpu_ns + w->slept_ns;
+        const uint64_t wall = oll_clock_ns() - start, lost = wall > used ? wall - used : 0;
         /* Relaxed: the barrier below publishes it. */
-        if (after.n_preempted != before.n_preempted && oll_clock_ns() - start > used)
+        if (after.n_preempted != before.n_preempted && lost > LOST_NS &&
+            lost * LOST_SHARE * pool->nth > wall)
             atomic_store_explicit(&pool->disturbed, true, memory_order_relaxed);
     }
     cpu_pool_barrier(pool, w->index);
