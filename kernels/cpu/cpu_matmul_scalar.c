@@ -138,8 +138,8 @@ static void tile_bf16(const struct cpu_tile *t) { tile_float(t, column_bf16); }
 
 #define ANY_TOKENS(fn) {NULL, fn, fn, fn, fn, fn, fn, fn, fn}
 
-const struct cpu_matmul_row cpu_matmul_quantised__scalar = {.name = "quantised_16xn__scalar",
-                                                            .narrow = ANY_TOKENS(tile_quantised)};
+static const struct cpu_matmul_row row_quantised = {.name = "quantised_16xn__scalar",
+                                                    .narrow = ANY_TOKENS(tile_quantised)};
 static const struct cpu_matmul_row row_f32 = {.name = "f32_16xn__scalar",
                                               .narrow = ANY_TOKENS(tile_f32)};
 static const struct cpu_matmul_row row_f16 = {.name = "f16_16xn__scalar",
@@ -147,7 +147,7 @@ static const struct cpu_matmul_row row_f16 = {.name = "f16_16xn__scalar",
 static const struct cpu_matmul_row row_bf16 = {.name = "bf16_16xn__scalar",
                                                .narrow = ANY_TOKENS(tile_bf16)};
 
-#define QUANTISED(dtype) [dtype] = &cpu_matmul_quantised__scalar
+#define QUANTISED(dtype) [dtype] = &row_quantised
 
 const struct cpu_matmul_kernels cpu_matmul_scalar = {
     .name = "scalar",

@@ -9,7 +9,8 @@
     X(q5_1, OLL_Q5_1)                                                                              \
     X(q8_0, OLL_Q8_0)                                                                              \
     X(iq4_nl, OLL_IQ4_NL)                                                                          \
-    X(mxfp4, OLL_MXFP4)
+    X(mxfp4, OLL_MXFP4)                                                                            \
+    X(nvfp4, OLL_NVFP4)
 
 #define CPU_TILE_K_LIST(X)                                                                         \
     X(q2_k, OLL_Q2_K)                                                                              \

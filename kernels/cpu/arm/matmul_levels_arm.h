@@ -16,7 +16,6 @@ X(bytes256, )
 CPU_TILE_FLOAT_LIST(X)
 #undef X
 
-extern const struct cpu_matmul_row cpu_matmul_quantised__scalar; /* any quantised type */
 extern const struct cpu_matmul_kernels cpu_matmul_dotprod, cpu_matmul_neon;
 
 #endif

@@ -3,3 +3,4 @@
 #include "kernels/cpu/arm/tile_vec_neon.h"
 
 #include "kernels/cpu/tile_small.h"
+#include "kernels/cpu/tile_nvfp4.h"

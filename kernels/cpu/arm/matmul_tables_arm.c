@@ -14,7 +14,7 @@ const struct cpu_matmul_kernels cpu_matmul_dotprod = {
     .quantize = QUANTIZE,
     .interleave = cpu_interleave__neon,
     .row = {CPU_TILE_SMALL_LIST(ROW_DOTPROD) CPU_TILE_K_LIST(ROW_DOTPROD)
-                CPU_TILE_FLOAT_LIST(ROW_NEON)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
+                CPU_TILE_FLOAT_LIST(ROW_NEON)},
     .bytes32 = &cpu_matmul_bytes32__dotprod,
     .bytes256 = &cpu_matmul_bytes256__dotprod,
 };
@@ -24,8 +24,7 @@ const struct cpu_matmul_kernels cpu_matmul_neon = {
     .tiling = {{6, 0}, {4, 0}, {4, 0}},
     .quantize = QUANTIZE,
     .interleave = cpu_interleave__neon,
-    .row = {CPU_TILE_SMALL_LIST(ROW_NEON) CPU_TILE_K_LIST(ROW_NEON)
-                CPU_TILE_FLOAT_LIST(ROW_NEON)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
+    .row = {CPU_TILE_SMALL_LIST(ROW_NEON) CPU_TILE_K_LIST(ROW_NEON) CPU_TILE_FLOAT_LIST(ROW_NEON)},
     .bytes32 = &cpu_matmul_bytes32__neon,
     .bytes256 = &cpu_matmul_bytes256__neon,
 };

@@ -3,3 +3,4 @@
 #include "kernels/cpu/x86/tile_vec_x86.h"
 
 #include "kernels/cpu/tile_small.h"
+#include "kernels/cpu/tile_nvfp4.h"

@@ -20,7 +20,7 @@ const struct cpu_matmul_kernels cpu_matmul_avx512vnni = {
     .interleave = cpu_interleave__avx512,
     .quantize = QUANTIZE(avx512),
     .row = {CPU_TILE_SMALL_LIST(ROW_AVX512VNNI) CPU_TILE_K_LIST(ROW_AVX512VNNI)
-                CPU_TILE_FLOAT_LIST(ROW_AVX512)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
+                CPU_TILE_FLOAT_LIST(ROW_AVX512)},
 };
 
 const struct cpu_matmul_kernels cpu_matmul_avx512 = {
@@ -31,7 +31,7 @@ const struct cpu_matmul_kernels cpu_matmul_avx512 = {
     .interleave = cpu_interleave__avx512,
     .quantize = QUANTIZE(avx512),
     .row = {CPU_TILE_SMALL_LIST(ROW_AVX2) CPU_TILE_K_LIST(ROW_AVX2)
-                CPU_TILE_FLOAT_LIST(ROW_AVX512)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
+                CPU_TILE_FLOAT_LIST(ROW_AVX512)},
 };
 
 const struct cpu_matmul_kernels cpu_matmul_avxvnni = {
@@ -42,7 +42,7 @@ const struct cpu_matmul_kernels cpu_matmul_avxvnni = {
     .interleave = cpu_interleave__avx2,
     .quantize = QUANTIZE(avx2),
     .row = {CPU_TILE_SMALL_LIST(ROW_AVXVNNI) CPU_TILE_K_LIST(ROW_AVXVNNI)
-                CPU_TILE_FLOAT_LIST(ROW_AVX2)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
+                CPU_TILE_FLOAT_LIST(ROW_AVX2)},
 };
 
 const struct cpu_matmul_kernels cpu_matmul_avx2 = {
@@ -52,6 +52,5 @@ const struct cpu_matmul_kernels cpu_matmul_avx2 = {
     .tiling = {{6, 0}, {4, 0}, {4, 0}},
     .interleave = cpu_interleave__avx2,
     .quantize = QUANTIZE(avx2),
-    .row = {CPU_TILE_SMALL_LIST(ROW_AVX2) CPU_TILE_K_LIST(ROW_AVX2)
-                CPU_TILE_FLOAT_LIST(ROW_AVX2)[OLL_NVFP4] = &cpu_matmul_quantised__scalar},
+    .row = {CPU_TILE_SMALL_LIST(ROW_AVX2) CPU_TILE_K_LIST(ROW_AVX2) CPU_TILE_FLOAT_LIST(ROW_AVX2)},
 };

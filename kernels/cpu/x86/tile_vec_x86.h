@@ -105,6 +105,9 @@ MM_INLINE vi vi_pairs(vb a, vb b) { return _mm256_cvtepi8_epi16(_mm_unpacklo_epi
 #endif
 #endif
 
+/* What is read through a pointer after this is not kept in registers from before. */
+#define MM_READ_AGAIN(p) __asm__ __volatile__("" : "+r"(p))
+
 MM_INLINE vi vi_set8(int8_t x) { return MM(set1_epi8)(x); }
 MM_INLINE vi vi_set16(int16_t x) { return MM(set1_epi16)(x); }
 MM_INLINE vi vi_set32(int32_t x) { return MM(set1_epi32)(x); }
