@@ -242,12 +242,24 @@ static oll_status run_tests(struct bed *bed, struct oll_arena *arena, const stru
     return OLL_OK;
 }
 
+/* A schema that reaches a limit while a document is walked does not pass; the others go on. */
+static void run_schema(struct bed *bed, struct oll_arena *arena, const char *schema,
+                       const struct oll_json *tests, const char *name)
+{
+    struct oll_error why = {0};
+    struct oll_constraint_program *program = NULL;
+    oll_status status = compile(bed, schema, true, &program, &why, &why);
+    if (status == OLL_OK && program)
+        status = run_tests(bed, arena, tests, program, name, &why);
+    if ((status != OLL_OK || !program) && bed->params->failed)
+        bed->params->failed(bed->params->ctx, name, why.text);
+    oll_constraint_program_release(program);
+}
+
 static oll_status run_file(struct bed *bed, const char *path, struct oll_error *err)
 {
     struct oll_arena arena;
     struct oll_json *root = NULL;
-    struct oll_error why = {0};
-    struct oll_constraint_program *program = NULL;
     char *data = NULL;
     uint64_t n_data;
     size_t n;
@@ -264,12 +276,7 @@ static oll_status run_file(struct bed *bed, const char *path, struct oll_error *
     if (status == OLL_OK && !text)
         status = OLL_FAIL(err, OLL_ERR_FORMAT, "there is no schema in the file");
     if (status == OLL_OK)
-        status = compile(bed, text, true, &program, &why, err);
-    if (status == OLL_OK && program)
-        status = run_tests(bed, &arena, oll_json_get(root, "tests"), program, path, err);
-    else if (status == OLL_OK && bed->params->failed)
-        bed->params->failed(bed->params->ctx, path, why.text);
-    oll_constraint_program_release(program);
+        run_schema(bed, &arena, text, oll_json_get(root, "tests"), path);
     oll_free(data);
     oll_arena_free(&arena);
     if (status != OLL_OK)
