@@ -2,5 +2,5 @@
 #define MM_LEVEL dotprod
 #include "kernels/cpu/arm/tile_vec_neon.h"
 
-#include "kernels/cpu/tile_small.h"
 #include "kernels/cpu/tile_nvfp4.h"
+#include "kernels/cpu/tile_small.h"

@@ -2,5 +2,5 @@
 #define MM_LEVEL avx512vnni
 #include "kernels/cpu/x86/tile_vec_x86.h"
 
-#include "kernels/cpu/tile_small.h"
 #include "kernels/cpu/tile_nvfp4.h"
+#include "kernels/cpu/tile_small.h"
