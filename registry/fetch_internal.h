@@ -29,6 +29,7 @@ struct fetch_unit {
     bool used;
     bool whole;             /* asked without a range */
     int n_tries, n_answers; /* since it got forward */
+    uint32_t identity;      /* that the present try showed, see oci_identity */
     char url[HTTPS_URL_MAX];
     struct oll_strbuf refusal; /* body of a reply that is no data */
 };

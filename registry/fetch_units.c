@@ -142,6 +142,7 @@ static oll_status start_unit(struct fetch_unit *u, struct oll_error *err)
     memcpy(u->url, f->url, sizeof u->url);
     oll_strbuf_clear(&u->refusal);
     u->try_pos = u->pos;
+    u->identity = oci_identity(f->config->client);
     struct https_request request = {
         .method = "GET",
         .url = u->url,
@@ -202,31 +203,52 @@ static void back_to_registry(struct fetch *f)
     f->proven = false;
 }
 
+static oll_status follow(struct fetch_unit *u, const struct https_reply *reply,
+                         struct oll_error *err)
+{
+    struct fetch *f = u->fetch;
+    char next[HTTPS_URL_MAX];
+    /* Ranges that were asked for at once are sent on at once: that is one redirect. */
+    if (strcmp(u->url, f->url) != 0)
+        return OLL_OK;
+    if (f->n_hops++ >= OCI_HOPS_MAX)
+        return OLL_FAIL(err, OLL_ERR_DENIED, "redirect refused: more than %d redirects",
+                        OCI_HOPS_MAX);
+    OLL_TRY(oci_redirect(u->url, reply, next, err));
+    memcpy(f->url, next, sizeof f->url);
+    return OLL_OK;
+}
+
+static oll_status answer(struct fetch_unit *u, const struct https_reply *reply,
+                         struct oll_error *err)
+{
+    struct oci_client *client = u->fetch->config->client;
+    /* Another range has got a new token since this one was asked for. */
+    if (u->identity != oci_identity(client))
+        return OLL_OK;
+    if (u->n_answers++ > 0)
+        return OLL_FAIL(err, OLL_ERR_DENIED, "unauthorized: access denied");
+    return oci_answer(client, u->url, reply, err);
+}
+
 /* A reply that is no data. */
 static oll_status judge(struct fetch_unit *u, const struct https_reply *reply,
                         struct oll_error *err)
 {
     struct fetch *f = u->fetch;
-    char next[HTTPS_URL_MAX], text[FETCH_ERROR_BYTES + 32], digest[OLL_DIGEST_TEXT_MAX];
+    char text[FETCH_ERROR_BYTES + 32], digest[OLL_DIGEST_TEXT_MAX];
     bool own =
         strncmp(u->url, oci_base(f->config->client), strlen(oci_base(f->config->client))) == 0;
     snprintf(text, sizeof text, "%ld: %s", reply->status, u->refusal.data);
-    if (reply->status >= 300 && reply->status < 400) {
-        if (f->n_hops++ >= OCI_HOPS_MAX)
-            return OLL_FAIL(err, OLL_ERR_DENIED, "redirect refused: more than %d redirects",
-                            OCI_HOPS_MAX);
-        OLL_TRY(oci_redirect(u->url, reply, next, err));
-        memcpy(f->url, next, sizeof f->url);
-        return OLL_OK;
-    }
-    if (reply->status == 401 && own) {
-        if (u->n_answers++ > 0)
-            return OLL_FAIL(err, OLL_ERR_DENIED, "unauthorized: access denied");
-        return oci_answer(f->config->client, u->url, reply, err);
-    }
+    if (reply->status >= 300 && reply->status < 400)
+        return follow(u, reply, err);
+    if (reply->status == 401 && own)
+        return answer(u, reply, err);
     if ((reply->status == 401 || reply->status == 403) && !own) {
-        /* A signed URL that has expired: the registry gives a new one. */
-        back_to_registry(f);
+        /* A signed URL that has expired: the registry gives a new one, unless it has done so to
+         * another range. */
+        if (strcmp(u->url, f->url) == 0)
+            back_to_registry(f);
         return try_again(u, reply, text, err);
     }
     if (oci_may_retry(reply->status) || reply->status == 500)

@@ -105,7 +105,12 @@ static struct curl_slist *test_addresses(void) { return NULL; }
 
 oll_status https_new(const struct https_config *config, struct https **out, struct oll_error *err)
 {
-    const char *stall = registry_env("OLL_STALL_S");
+    const char *stall = registry_env("OLL_STALL_S"), *rate = registry_env("OLL_LIMIT_RATE");
+    uint64_t bytes_per_s = 0;
+    if (!config->patient && !config->direct && !https_parse_rate(rate, &bytes_per_s))
+        return OLL_FAIL(err, OLL_ERR_ARG,
+                        "OLL_LIMIT_RATE is \"%.64s\": it must be bytes a second, e.g. 500k or 5m",
+                        rate);
     pthread_once(&once, init_library);
     struct https *s = global_code == CURLE_OK ? oll_calloc(1, sizeof *s) : NULL;
     if (s)
@@ -120,7 +125,7 @@ oll_status https_new(const struct https_config *config, struct https **out, stru
     }
     s->canceled = config->canceled;
     s->user = config->user;
-    s->rate = config->direct ? 0 : https_parse_rate(registry_env("OLL_LIMIT_RATE"));
+    s->rate = bytes_per_s;
     s->stall_ns = (stall ? strtoull(stall, NULL, 10) : STALL_S) * 1000000000ull;
     s->resolve = test_addresses();
     s->patient = config->patient;
@@ -234,19 +239,20 @@ static size_t on_header(char *line, size_t size, size_t n, void *user)
     return status == OLL_OK ? n : stop(t, status);
 }
 
-/* Holds bytes back until their time has come. libcurl's own limits let bursts of megabytes pass. */
+/* Holds bytes back until their time has come, or until who waits for them has gone. libcurl's own
+ * limits let bursts of megabytes pass. */
 static void throttle(struct https *s, size_t n)
 {
-    const uint64_t now = oll_clock_ns(), burst_ns = 100 * 1000000;
+    const uint64_t burst_ns = 100 * 1000000, nap_ns = POLL_MS * 1000000;
+    uint64_t now = oll_clock_ns();
     if (s->rate == 0)
         return;
     if (s->next_ns + burst_ns < now)
         s->next_ns = now;
     s->next_ns += (uint64_t)((double)n / (double)s->rate * 1e9);
-    if (s->next_ns > now) {
-        const uint64_t wait_ns = s->next_ns - now;
-        struct timespec pause = {.tv_sec = (time_t)(wait_ns / 1000000000),
-                                 .tv_nsec = (long)(wait_ns % 1000000000)};
+    for (; now < s->next_ns && !(s->canceled && s->canceled(s->user)); now = oll_clock_ns()) {
+        const uint64_t left_ns = s->next_ns - now;
+        struct timespec pause = {.tv_nsec = (long)(left_ns < nap_ns ? left_ns : nap_ns)};
         nanosleep(&pause, NULL);
     }
 }
@@ -523,6 +529,13 @@ static bool broke(CURLcode code)
            code == CURLE_HTTP2 || code == CURLE_HTTP2_STREAM || code == CURLE_AGAIN;
 }
 
+/* Who is at the other end could not be proven: that does not pass by trying again. */
+static bool unproven(CURLcode code)
+{
+    return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
+           code == CURLE_SSL_ISSUER_ERROR || code == CURLE_SSL_CRL_BADFILE;
+}
+
 static void end_transfer(struct https_transfer *t, CURLcode code)
 {
     t->ended = true;
@@ -533,7 +546,11 @@ static void end_transfer(struct https_transfer *t, CURLcode code)
     /* What OpenSSL says when the other side does not speak TLS. */
     if (code == CURLE_SSL_CONNECT_ERROR && strstr(reason, "wrong version number"))
         reason = "the server speaks plain HTTP; --insecure uses it";
-    fail_transfer(t, broke(code) ? OLL_ERR_TIMEOUT : OLL_ERR_NETWORK, reason);
+    fail_transfer(t,
+                  broke(code)      ? OLL_ERR_TIMEOUT
+                  : unproven(code) ? OLL_ERR_DENIED
+                                   : OLL_ERR_NETWORK,
+                  reason);
 }
 
 static int collect_ended(struct https *session)
@@ -612,6 +629,13 @@ oll_status https_call(struct https *session, const struct https_request *request
     }
     *transfer = t;
     return OLL_OK;
+}
+
+double https_seconds_until(const char *text)
+{
+    const bool is_number = *text >= '0' && *text <= '9';
+    const time_t at = is_number ? -1 : curl_getdate(text, NULL), now = time(NULL);
+    return is_number ? strtod(text, NULL) : at > now ? (double)(at - now) : 0;
 }
 
 /* ---- URLs ---- */

@@ -14,7 +14,8 @@
  *
  * Environment: http_proxy, https_proxy, HTTPS_PROXY, all_proxy, ALL_PROXY, no_proxy, NO_PROXY;
  * SSL_CERT_FILE, CURL_CA_BUNDLE, SSL_CERT_DIR; OLL_LIMIT_RATE (bytes a second in each direction,
- * with k, m or g for 1000, 10^6, 10^9), which the transfers of a session share. */
+ * with k, m or g for 1000, 10^6, 10^9), which the transfers of a session share; "patient" sessions,
+ * whose other end is a server of ours, have none. */
 #ifndef OLL_REGISTRY_HTTPS_H
 #define OLL_REGISTRY_HTTPS_H
 
@@ -78,8 +79,8 @@ oll_status https_start(struct https *session, const struct https_request *reques
 oll_status https_wait(struct https *session, int timeout_ms, struct oll_error *err) OLL_MUST_USE;
 bool https_ended(const struct https_transfer *transfer);
 /* How it ended. OLL_OK: a whole reply, of whatever status. OLL_ERR_TIMEOUT: it stalled, or the
- * connection broke; OLL_ERR_NETWORK: there was none; OLL_ERR_DENIED: its address; OLL_ERR_LIMIT; or
- * what a callback returned. */
+ * connection broke; OLL_ERR_NETWORK: there was none; OLL_ERR_DENIED: its address or certificate;
+ * OLL_ERR_LIMIT; or what a callback returned. */
 oll_status https_result(const struct https_transfer *transfer, struct oll_error *err) OLL_MUST_USE;
 const struct https_reply *https_transfer_reply(const struct https_transfer *transfer);
 void https_transfer_free(struct https_transfer *transfer); /* also ends it; NULL is accepted */
@@ -87,6 +88,9 @@ void https_transfer_free(struct https_transfer *transfer); /* also ends it; NULL
 /* One transfer from beginning to end; *transfer (never NULL on success) is freed by the caller. */
 oll_status https_call(struct https *session, const struct https_request *request,
                       struct https_transfer **transfer, struct oll_error *err) OLL_MUST_USE;
+
+/* Seconds that a Retry-After header asks for: a number, or a date. 0: none, past, or garbage. */
+double https_seconds_until(const char *text);
 
 /* ---- URLs, all read by one parser ---- */
 

@@ -17,7 +17,7 @@ enum https_address https_classify(const struct sockaddr *addr);
 /* The proxy that the environment names for a URL, NULL: none. */
 const char *https_proxy(const char *scheme, const char *host);
 
-/* Bytes a second of a text like "500k", 0: none or not readable. */
-uint64_t https_parse_rate(const char *text);
+/* Bytes a second of a text like "500k"; NULL and "0": no limit, 0. False: it is none of these. */
+bool https_parse_rate(const char *text, uint64_t *rate);
 
 #endif

@@ -122,18 +122,22 @@ const char *https_proxy(const char *scheme, const char *host)
 
 /* ---- rate ---- */
 
-uint64_t https_parse_rate(const char *text)
+bool https_parse_rate(const char *text, uint64_t *rate)
 {
     static const char units[] = "kmg";
     char *end;
-    if (!text || *text < '0' || *text > '9')
-        return 0;
+    *rate = 0;
+    if (!text)
+        return true;
+    if (*text < '0' || *text > '9')
+        return false;
     unsigned long long n = strtoull(text, &end, 10);
     uint64_t factor = 1;
     const char *unit = *end ? strchr(units, *end | 0x20) : NULL;
     for (const char *p = units; unit && p <= unit; p++)
         factor *= 1000;
     if ((*end && !unit) || (unit && end[1]) || n > UINT64_MAX / factor)
-        return 0;
-    return n * factor;
+        return false;
+    *rate = n * factor;
+    return true;
 }

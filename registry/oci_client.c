@@ -19,6 +19,7 @@ struct oci_client {
     char *base, *key_path, *authorization;
     char origin[HTTPS_ORIGIN_MAX];
     char last_url[HTTPS_URL_MAX];
+    uint32_t identity;
     bool (*canceled)(void *user);
     void *user;
 };
@@ -72,6 +73,7 @@ void oci_free(struct oci_client *client)
 
 struct https *oci_session(struct oci_client *client) { return client->session; }
 const char *oci_base(const struct oci_client *client) { return client->base; }
+uint32_t oci_identity(const struct oci_client *client) { return client->identity; }
 const char *oci_last_url(const struct oci_client *client) { return client->last_url; }
 
 const char *oci_authorization(const struct oci_client *client, const char *url)
@@ -91,6 +93,7 @@ oll_status oci_answer(struct oci_client *client, const char *url, const struct h
                           client->key_path, &authorization, err));
     oll_free(client->authorization);
     client->authorization = authorization;
+    client->identity++;
     return OLL_OK;
 }
 
@@ -98,7 +101,8 @@ oll_status oci_answer(struct oci_client *client, const char *url, const struct h
 
 bool oci_may_retry(long status)
 {
-    return status == 429 || status == 502 || status == 503 || status == 504;
+    return status == 408 || status == 425 || status == 429 || (status >= 502 && status <= 504) ||
+           (status >= 520 && status <= 530);
 }
 
 int oci_pause_ms(int n, const struct https_reply *reply)
@@ -111,10 +115,8 @@ int oci_pause_ms(int n, const struct https_reply *reply)
     for (int i = 0; i < n && ms < PAUSE_MAX_MS; i++)
         ms *= 2;
     ms *= 0.5 + random / 65536.0;
-    if (after && *after >= '0' && *after <= '9') {
-        double said = strtod(after, NULL) * 1000;
-        ms = said > ms ? said : ms;
-    }
+    double said = after ? https_seconds_until(after) * 1000 : 0;
+    ms = said > ms ? said : ms;
     return ms >= PAUSE_MAX_MS ? PAUSE_MAX_MS : ms > 0 ? (int)ms : 0;
 }
 

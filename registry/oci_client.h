@@ -2,10 +2,10 @@
  *
  * A 401 is answered once with a new token, then the request is repeated. GET and HEAD follow up to
  * five redirects, to http and https alone, never from https to http, never twice to one URL;
- * credentials stay with the registry's origin. 429, 502, 503 and 504 and broken connections are
- * tried again, up to six times, after 1, 2, 4, ... seconds (times 0.5 to 1.5; OLL_RETRY_MS sets the
- * first pause) or what Retry-After says, at most a minute; not so requests that send a file, which
- * may have been taken: who sends asks the registry first. */
+ * credentials stay with the registry's origin. Replies that may pass (oci_may_retry) and broken
+ * connections are tried again, up to six times, after 1, 2, 4, ... seconds (times 0.5 to 1.5;
+ * OLL_RETRY_MS sets the first pause) or what Retry-After says, at most a minute; not so requests
+ * that send a file, which may have been taken: who sends asks the registry first. */
 #ifndef OLL_REGISTRY_OCI_CLIENT_H
 #define OLL_REGISTRY_OCI_CLIENT_H
 
@@ -35,6 +35,8 @@ const char *oci_authorization(const struct oci_client *client, const char *url);
 /* Answers the challenge of a reply of status 401 that came from `url`. */
 oll_status oci_answer(struct oci_client *client, const char *url, const struct https_reply *reply,
                       struct oll_error *err) OLL_MUST_USE;
+/* How many challenges have been answered: another number, another token. */
+uint32_t oci_identity(const struct oci_client *client);
 
 /* Runs a request; `request->url` may be a path that begins with '/', below the base, and its
  * authorization is set here. `follow`: GET and HEAD follow redirects. On success the reply's status
@@ -50,7 +52,9 @@ oll_status oci_redirect(const char *from, const struct https_reply *reply, char 
                         struct oll_error *err) OLL_MUST_USE;
 /* An error for a reply of status 400 or more. */
 oll_status oci_refusal(const struct https_reply *reply, struct oll_error *err) OLL_MUST_USE;
-bool oci_may_retry(long status); /* 429, 502, 503, 504 */
+/* 408, 425, 429, 502 to 504, and 520 to 530, which content networks send for a server behind them.
+ */
+bool oci_may_retry(long status);
 /* Pause before the n-th further try, n from 0; `reply` may be NULL. */
 int oci_pause_ms(int n, const struct https_reply *reply);
 /* Waits; the transfers of the session stand still meanwhile. OLL_ERR_CANCELED. */

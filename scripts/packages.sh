@@ -20,6 +20,7 @@ check libclang-rt-19-dev runtime -
 check llvm-19 cmd llvm-symbolizer-19
 check clang-format-19 cmd clang-format-19
 check docker-registry cmd docker-registry
+check nghttp2-proxy cmd nghttpx
 check zsh cmd zsh
 check fish cmd fish
 check groff cmd groff

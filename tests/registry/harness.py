@@ -135,6 +135,7 @@ class Proxy:
     status, headers, body    answer so, without the registry
     cut                      close the connection after so many bytes of the body
     stall                    say nothing more after so many bytes
+    wait                     seconds before anything is answered
     flip                     change this byte of the body
     drop_range               ask the registry without the range
     headers_more             further headers of the registry's reply; replaces those of the same name
@@ -206,6 +207,7 @@ class Proxy:
             self.close(handler)
             return
         body = self.take_body(handler, exchange, n_body)
+        self.stopping.wait(what.get("wait", 0))
         if "raw" in what:
             handler.wfile.write(what["raw"])
             self.close(handler)

@@ -117,6 +117,21 @@ def main():
         code, text = pull(rule)
         checks.that(code == 0 and guard.tokens >= 2, f"token that expires: {guard.tokens} tokens: {text}")
 
+        # A token that ends for eight ranges at once: one of them gets the new one.
+        registry.put_model("test/many", [(MODEL, noise(280_000_000, 5)), (CONFIG, config)])
+
+        class Short(Guard):
+            def __call__(self, exchange):
+                self.token_life = 2 if self.tokens < 2 else 1 << 30
+                reply = super().__call__(exchange)
+                return {**reply, "wait": 0.3} if reply and reply["status"] == 401 else reply
+
+        guard, s = Short(proxy), store()
+        proxy.begin(guard)
+        code, text = s.run("pull", "--insecure", f"{proxy.name}/test/many")
+        checks.that(code == 0 and guard.tokens <= 3 and s.complaint() is None,
+                    f"token that expires for all ranges: {guard.tokens} tokens: {text}")
+
         # Docker's login.
         login = base64.b64encode(b"user:pass word").decode()
         s = store()

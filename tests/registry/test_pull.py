@@ -7,6 +7,7 @@ one line of text, and a second, undisturbed pull succeeds.
 """
 
 import argparse
+import email.utils
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from harness import CONFIG, MANIFEST, MODEL, Checks, Store, digest_of, kill, noi
 
 SIZE = 3_000_000  # of the model's blob: one range
 BIG = 70_000_000  # several ranges
+MANY = 280_000_000  # as many ranges as are asked for at once
 CASES = []
 
 
@@ -161,7 +163,7 @@ def no_ranges(w):
 
 @case
 def server_trouble(w):
-    for status in (429, 500, 502, 503, 504):
+    for status in (408, 429, 500, 502, 503, 504, 522):
         w.succeeds(f"{status} twice for a blob", first_blob({"status": status}, 2))
     n = [0]
 
@@ -173,6 +175,10 @@ def server_trouble(w):
     begin = time.monotonic()
     w.succeeds("Retry-After 1", first_blob({"status": 429, "headers": {"Retry-After": "1"}}))
     w.checks.that(time.monotonic() - begin >= 1, "Retry-After: waited")
+    date = email.utils.formatdate(time.time() + 3, usegmt=True)
+    begin = time.monotonic()
+    w.succeeds("Retry-After with a date", first_blob({"status": 503, "headers": {"Retry-After": date}}))
+    w.checks.that(time.monotonic() - begin >= 1, "Retry-After with a date: waited")
     w.succeeds("Retry-After with garbage", first_blob({"status": 429, "headers": {"Retry-After": "soon"}}))
 
 
@@ -190,6 +196,31 @@ def expired_url(w):
         return None
 
     w.succeeds("expired URL", rule)
+
+
+@case
+def expired_for_all(w):
+    """All ranges find at once that their URL has expired, and are sent on at once: one redirect, not eight."""
+    blob = noise(MANY, 5)
+    w.registry.put_model("test/many", [(MODEL, blob), (CONFIG, w.config)])
+    version = [1]
+
+    def rule(exchange):
+        if not exchange.is_blob or exchange.range[1] < 1000:
+            return None
+        if exchange.host == w.proxy.name:
+            location = f"http://{w.proxy.foreign}/direct{exchange.path}?v={version[0]}"
+            return {"status": 307, "headers": {"Location": location}, "wait": 0.5 if version[0] > 1 else 0}
+        if exchange.path.endswith("v=2"):
+            return {"wait": 0.5}
+        if exchange.range[0] > 0:  # the first range has proven the place
+            version[0] = 2
+            return {"status": 403, "body": b"expired", "wait": 0.2}
+        return {"cut": 5_000_000}
+
+    w.succeeds("expired URL of many ranges", rule, f"{w.proxy.name}/test/many")
+    begun = [e for e in w.proxy.blobs() if e.host == w.proxy.name and e.range[1] > 1000]
+    w.checks.that(len(begun) > 6, f"expired URL of many ranges: {len(begun)} redirects")
 
 
 # ---- what must fail, with words ----
@@ -448,6 +479,16 @@ def limit_rate(w):
     w.succeeds("rate", OLL_LIMIT_RATE="1m")
     seconds = time.monotonic() - begin
     w.checks.that(2 <= seconds <= 8, f"OLL_LIMIT_RATE=1m: {SIZE} bytes in {seconds:.1f} s")
+    for text in ("fast", "5 MB", "-1", "1.5m", "99999999999g"):
+        w.fails(f"rate of {text}", [f"OLL_LIMIT_RATE is \"{text}\": it must be bytes a second"], again=False,
+                OLL_LIMIT_RATE=text)
+    w.proxy.begin()
+    process = w.store().start("pull", "--insecure", w.name, OLL_LIMIT_RATE="100")
+    time.sleep(1)
+    begin = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    text = process.communicate(timeout=60)[0]
+    w.checks.that(process.returncode == -signal.SIGINT and time.monotonic() - begin < 5, f"Ctrl-C at a low rate: {text}")
 
 
 @case

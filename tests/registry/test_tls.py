@@ -3,13 +3,16 @@
     test_tls.py OLL
 """
 
+import contextlib
 import os
 import shutil
 import ssl
+import socket
 import subprocess
 import sys
+import time
 
-from harness import CONFIG, MODEL, Checks, Proxy, Store, noise, skip, stage
+from harness import CONFIG, MODEL, Checks, Proxy, Store, free_port, kill, noise, put_model, skip, stage
 
 
 class Authority:
@@ -53,6 +56,72 @@ class SecureProxy(Proxy):
         super().__enter__()
         self.server.socket = self.context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         return self
+
+
+class Http2:
+    """nghttpx in front of the registry: HTTP/2 over TLS; use as a context."""
+
+    def __init__(self, registry, folder, cert, key):
+        self.port, self.log = free_port(), os.path.join(folder, "http2.log")
+        self.command = ["nghttpx", "--conf=/dev/null", f"--frontend=127.0.0.1,{self.port}", "--workers=1",
+                        f"--backend=127.0.0.1,{registry.port}", f"--accesslog-file={self.log}",
+                        "--accesslog-format=$alpn $remote_port $method $status", "--log-level=FATAL", key, cert]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
+                return self
+            time.sleep(0.02)
+        raise RuntimeError("nghttpx did not start")
+
+    def __exit__(self, *_):
+        kill(self.process)
+
+    def take_log(self):
+        with open(self.log, encoding="ascii") as f:
+            lines = [line.split() for line in f]
+        os.unlink(self.log)
+        return lines
+
+
+def http2(oll, folder, registry, ours, checks):
+    """Pull and push over HTTP/2, where all ranges share a connection; that connection breaks."""
+    if not shutil.which("nghttpx"):
+        print("nghttpx is absent (Debian package nghttp2-proxy): HTTP/2 is NOT TESTED")
+        return
+    blob = noise(280_000_000, 5)
+    registry.put_model("test/many", [(MODEL, blob), (CONFIG, b"{}")])
+    front = Http2(registry, folder, *ours.server("IP:127.0.0.1"))
+    known = {"SSL_CERT_FILE": ours.cert}
+    store = Store(oll, os.path.join(folder, "http2"))
+    with front:
+        code, text = store.run("pull", f"127.0.0.1:{front.port}/test/many", **known)
+    lines = front.take_log()
+    checks.that(code == 0 and store.complaint() is None, f"HTTP/2: {text}")
+    checks.that({line[0] for line in lines} == {"h2"} and len({line[1] for line in lines}) == 1 and len(lines) > 8,
+                f"HTTP/2: one connection for all ranges: {lines}")
+
+    store = Store(oll, os.path.join(folder, "http2-broken"))
+    with front:
+        process = store.start("pull", f"127.0.0.1:{front.port}/test/many", **known)
+        part = os.path.join(store.models, "oll", "part")
+        while process.poll() is None and not (os.path.isdir(part) and any(
+                os.stat(os.path.join(part, n)).st_blocks * 512 > 30_000_000 for n in os.listdir(part))):
+            time.sleep(0.005)
+    early = process.poll() is not None
+    with front:
+        text = process.communicate(timeout=60)[0]
+    checks.that(process.returncode == 0 and store.complaint() is None, f"HTTP/2, broken connection: {text}")
+    checks.that(not early, "HTTP/2: the connection broke in the middle")
+
+    store = Store(oll, os.path.join(folder, "http2-push"))
+    with front:
+        put_model(store, f"127.0.0.1:{front.port}", "test/pushed", [(MODEL, noise(3_000_000, 8)), (CONFIG, b"{}")])
+        front.take_log()
+        code, text = store.run("push", f"127.0.0.1:{front.port}/test/pushed", **known)
+    checks.that(code == 0 and {line[0] for line in front.take_log()} == {"h2"}, f"HTTP/2 push: {text}")
 
 
 def main():
@@ -102,6 +171,15 @@ def main():
              lambda proxy: lambda e: {"status": 307, "headers": {"Location": f"http://{plain.name}{e.path}"}}
              if e.is_blob else None, **known)
         checks.that(not plain.exchanges, "nothing was asked for without TLS")
+
+        # A place for blobs that cannot prove who it is: said at once, not after six tries.
+        with SecureProxy(registry, ours.cert, ours.key) as other:
+            begin = time.monotonic()
+            pull(good, ["certificate"], lambda proxy: lambda e: {
+                "status": 307, "headers": {"Location": f"https://localhost:{other.port}{e.path}"}} if e.is_blob else None,
+                 OLL_RETRY_MS="2000", **known)
+            checks.that(time.monotonic() - begin < 2 and not other.exchanges, "a certificate is refused at once")
+        http2(oll, folder, registry, ours, checks)
     return checks.end()
 
 
