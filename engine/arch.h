@@ -39,7 +39,7 @@ enum arch_flags {
     ARCH_FFN_NORM_ALT = 1 << 9,        /* the second norm is called post_attention_norm */
     ARCH_NORM_BARE = 1 << 10,          /* norms have neither weight nor bias (olmo) */
     ARCH_POSITIONS = 1 << 11,          /* learned positions, added to the embedding */
-    ARCH_TOKEN_TYPES = 1 << 12,        /* row 0 of token_types is added to the embedding */
+    ARCH_TOKEN_TYPES = 1 << 12,        /* a row of token_types is added to the embedding */
     ARCH_EMBD_NORM = 1 << 13,          /* the embedding is normalised */
     ARCH_SLIDING_PLAIN = 1 << 14,      /* sliding layers rotate without scaling and factors */
     ARCH_ENCODER = 1 << 15,            /* not causal unless the file says so */

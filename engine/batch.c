@@ -8,7 +8,7 @@ oll_status ubatch_init(struct ubatch *ub, uint32_t cap, uint32_t n_seq, struct o
 {
     memset(ub, 0, sizeof *ub);
     ub->cap = cap;
-    int32_t **per_token[] = {&ub->tokens, &ub->pos,     &ub->seq,
+    int32_t **per_token[] = {&ub->tokens, &ub->pos,     &ub->seq,    &ub->types,
                              &ub->rows,   &ub->pos_out, &ub->seq_out};
     bool ok = true;
     for (size_t i = 0; i < sizeof per_token / sizeof per_token[0]; i++) {
@@ -28,6 +28,7 @@ void ubatch_free(struct ubatch *ub)
     oll_free(ub->tokens);
     oll_free(ub->pos);
     oll_free(ub->seq);
+    oll_free(ub->types);
     oll_free(ub->rows);
     oll_free(ub->pos_out);
     oll_free(ub->seq_out);
@@ -84,6 +85,7 @@ uint32_t batch_take(const struct oll_batch *batch, uint32_t begin, const struct 
         uint32_t seq = seq_of(batch, begin + i);
         ub->tokens[i] = batch->tokens[begin + i];
         ub->seq[i] = (int32_t)seq;
+        ub->types[i] = batch->n_first > 0 && begin + i >= batch->n_first;
         ub->pos[i] = (int32_t)(kv->seqs[seq].n + ub->n_new[seq]++);
         if ((uint32_t)ub->pos[i] + 1 > ub->n_kv_max)
             ub->n_kv_max = (uint32_t)ub->pos[i] + 1;

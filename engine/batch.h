@@ -17,6 +17,7 @@ struct ubatch {
     uint32_t n_tokens, n_out;
     uint32_t n_kv_max;           /* longest sequence after this pass */
     int32_t *tokens, *pos, *seq; /* [n_tokens] */
+    int32_t *types;              /* [n_tokens] 0: of the first text, 1: of the second */
     int32_t *rows;               /* [n_out] rows that are wanted, ascending */
     int32_t *pos_out, *seq_out;  /* [n_out] of those rows */
     int32_t *kv_len;             /* [n_seq] positions of each sequence after this pass */

@@ -93,6 +93,29 @@ static void bind_dense(struct binder *b)
     m->hp.n_embd_out = n_in;
 }
 
+/* The head of a model that ranks: `cls`, tanh and `cls.output`, or the last alone. */
+static void bind_rank(struct binder *b)
+{
+    struct oll_model *m = b->model;
+    uint32_t n_in = m->hp.n_embd;
+    m->dense[0] = m->dense[1] = (struct linear){0};
+    m->rank_norm = (struct norm){0};
+    if (bind_has(b, "cls")) {
+        uint32_t n_out = bind_dim(b, "cls", 1, 1);
+        bind_linear(b, "cls", n_in, n_out, BIND_REQUIRED, &m->dense[0]);
+        if (bind_has(b, "cls.norm"))
+            bind_norm(b, "cls.norm", n_out, BIND_REQUIRED, &m->rank_norm);
+        n_in = n_out;
+    }
+    /* A decoder without one speaks through its logits. */
+    if (bind_has(b, "cls.output") || model_is_encoder(m)) {
+        m->hp.n_embd_out = bind_dim(b, "cls.output", 1, 1);
+        bind_linear(b, "cls.output", n_in, m->hp.n_embd_out, BIND_REQUIRED, &m->dense[1]);
+    } else {
+        m->hp.n_embd_out = n_in;
+    }
+}
+
 void bind_head(struct binder *b)
 {
     struct oll_model *m = b->model;
@@ -102,6 +125,9 @@ void bind_head(struct binder *b)
               &m->output_norm);
     if (!model_is_encoder(m))
         bind_output(b);
-    bind_dense(b);
+    if (m->hp.ranks)
+        bind_rank(b);
+    else
+        bind_dense(b);
     bind_alibi(b);
 }

@@ -6,8 +6,8 @@
 
 /* token_embd and, as the architecture has them, learned positions, token types and their norm. */
 void bind_embedding(struct binder *b);
-/* Final norm and head (for an encoder without output_norm: none), dense layers behind the pooling,
- * ALiBi slopes. */
+/* Final norm and head (for an encoder without output_norm: none), dense layers or a ranking head
+ * behind the pooling, ALiBi slopes. */
 void bind_head(struct binder *b);
 
 /* q, k, v, output with their norms and sinks. */

@@ -97,8 +97,14 @@ void block_embed(struct pass *p)
                          .ids = pass_ints(p, ACT_TOKENS, p->n_tokens),
                          .scale = m->token_embd.scale != 0 ? scale * m->token_embd.scale : scale});
     if (m->token_types.w)
-        op_embed(p->cmd, &(struct op_embed){
-                             .y = p->x, .w = m->token_types.w, .row = 0, .scale = 1, .add = true});
+        op_embed(p->cmd, &(struct op_embed){.y = p->x,
+                                            .w = m->token_types.w,
+                                            .ids = model_has_segments(m)
+                                                       ? pass_ints(p, ACT_TYPES, p->n_tokens)
+                                                       : (struct oll_ints){0},
+                                            .row = 0,
+                                            .scale = 1,
+                                            .add = true});
     if (m->position_embd.w)
         op_embed(p->cmd, &(struct op_embed){.y = p->x,
                                             .w = m->position_embd.w,

@@ -2,6 +2,7 @@
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "engine/batch.h"
+#include "engine/blocks.h"
 #include "engine/kv_cache.h"
 #include "engine/model.h"
 #include "engine/pass.h"
@@ -338,6 +339,15 @@ static oll_status pool_ubatch(struct oll_context *ctx, const struct embedding *e
     return OLL_OK;
 }
 
+/* Between the two matrices of a ranking head: tanh as BERT has it, or what modern-bert has. */
+static void rank_middle(struct pass *p, struct oll_mat y)
+{
+    const struct norm *norm = &p->model->rank_norm;
+    op_unary(p->cmd, &(struct op_unary){
+                         .act = norm->present ? OLL_ACT_GELU : OLL_ACT_TANH, .y = y, .x = y});
+    block_norm_in_place(p, y, norm);
+}
+
 /* out = dense layers of ctx->pooled, or the vector itself. */
 static oll_status run_dense(struct oll_context *ctx, float *out, struct oll_error *err)
 {
@@ -353,6 +363,8 @@ static oll_status run_dense(struct oll_context *ctx, float *out, struct oll_erro
         struct oll_mat y = pass_mat(p, ACT_DENSE_2 + (enum act)i, 1, lin->w->n_out);
         op_matmul(p->cmd, &(struct op_matmul){
                               .y = y, .x = x, .w = lin->w, .b = lin->b, .scale = lin->scale});
+        if (m->hp.ranks && i == 0)
+            rank_middle(p, y);
         x = y;
     }
     OLL_TRY(pass_run(p));
@@ -383,8 +395,10 @@ static oll_status embed(struct oll_context *ctx, const struct embedding *em, flo
     return run_dense(ctx, out, err);
 }
 
-oll_status oll_context_embed(struct oll_context *ctx, const int32_t *tokens, uint32_t n, bool raw,
-                             const atomic_bool *abort, float *out, struct oll_error *err)
+/* The vector of an input as the head leaves it; `n_first` as in struct oll_batch. */
+static oll_status embed_input(struct oll_context *ctx, const int32_t *tokens, uint32_t n,
+                              uint32_t n_first, const atomic_bool *abort, float *out,
+                              struct oll_error *err)
 {
     const struct model_hparams *hp = &ctx->model->hp;
     enum oll_pooling pooling = pooling_of(ctx->model);
@@ -406,15 +420,29 @@ oll_status oll_context_embed(struct oll_context *ctx, const int32_t *tokens, uin
         memset(want, 1, n);
     else
         want[pooling == OLL_POOLING_FIRST ? 0 : n - 1] = 1;
-    struct oll_batch batch = {.n = n, .tokens = tokens, .want = want};
+    struct oll_batch batch = {.n = n, .tokens = tokens, .want = want, .n_first = n_first};
     OLL_TRY_DONE(batch_check(&batch, ctx->kv, hp->n_vocab, &n_wanted, err));
     const struct embedding em = {.batch = &batch, .pooling = pooling, .abort = abort, .row = row};
     OLL_TRY_DONE(embed(ctx, &em, out, err));
-    if (!raw)
-        normalise(out, hp->n_embd_out);
 done:
     oll_context_seq_clear(ctx, 0);
     oll_free(want);
     oll_free(row);
     return status;
+}
+
+oll_status oll_context_embed(struct oll_context *ctx, const int32_t *tokens, uint32_t n, bool raw,
+                             const atomic_bool *abort, float *out, struct oll_error *err)
+{
+    OLL_TRY(embed_input(ctx, tokens, n, 0, abort, out, err));
+    if (!raw && !ctx->model->hp.ranks)
+        normalise(out, ctx->model->hp.n_embd_out);
+    return OLL_OK;
+}
+
+oll_status oll_context_embed_pair(struct oll_context *ctx, const int32_t *tokens, uint32_t n,
+                                  uint32_t n_first, const atomic_bool *abort, float *out,
+                                  struct oll_error *err)
+{
+    return embed_input(ctx, tokens, n, n_first, abort, out, err);
 }

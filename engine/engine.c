@@ -330,6 +330,7 @@ static oll_status open_engine(const struct oll_engine_params *params, enum exten
     if (e->env.tok && (uint32_t)oll_tokenizer_n_tokens(e->env.tok) < e->info.n_vocab)
         e->env.n_vocab = (uint32_t)oll_tokenizer_n_tokens(e->env.tok);
     OLL_TRY_DONE(open_contexts(e, params, err));
+    rank_init(&e->ranker, e->model);
     if (e->env.tok)
         OLL_TRY_DONE(open_prompts(e, err));
     if (extent != OPEN_ALL) {
@@ -400,6 +401,10 @@ static oll_status check_ask(const struct oll_engine *e, const struct oll_request
 {
     if (ask->kind == OLL_REQUEST_EMBED && !e->info.can_embed)
         return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "this model does not support embeddings");
+    if (ask->query && !rank_can(&e->ranker, ask->model_name))
+        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
+                        "this model does not rank documents: take a reranker, an encoder with a "
+                        "ranking head (pooling type 4) or a decoder that answers yes or no");
     if (ask->kind != OLL_REQUEST_EMBED && e->info.is_encoder)
         return OLL_FAIL(err, OLL_ERR_UNSUPPORTED,
                         "this model only makes embeddings: it cannot generate text");

@@ -1,4 +1,4 @@
-/* Embeddings: one input after another, each in one pass. */
+/* Embeddings and scores of documents: one input after another, each in one pass. */
 #include "engine/engine_internal.h"
 
 #include "engine/base/clock.h"
@@ -18,6 +18,18 @@ oll_status engine_embed_context(struct oll_engine *e, struct oll_error *err)
     return oll_context_new(e->model, &params, &e->embed_ctx, err);
 }
 
+/* The ids of an input on their way to a vector or a score. */
+struct input {
+    struct oll_tokens tokens;
+    uint32_t n_first; /* of a pair: where the second text begins */
+};
+
+static uint32_t window_of(const struct oll_engine *e, const struct oll_request *ask)
+{
+    uint32_t n_ctx = oll_context_n_ctx(e->embed_ctx);
+    return ask->n_input_max > 0 && ask->n_input_max < n_ctx ? ask->n_input_max : n_ctx;
+}
+
 /* Ids of input i, cut to the window as rest-api 4.1 asks: the end token stays. */
 static oll_status input_tokens(struct oll_engine *e, const struct oll_request *ask, uint32_t i,
                                struct oll_tokens *out, struct oll_error *err)
@@ -32,11 +44,9 @@ static oll_status input_tokens(struct oll_engine *e, const struct oll_request *a
         if (status != OLL_OK)
             return OLL_FAIL(err, status, "cannot tokenise input %u", i);
     }
-    uint32_t n_ctx = oll_context_n_ctx(e->embed_ctx);
+    uint32_t n_ctx = window_of(e, ask);
     const uint32_t n_special =
         (uint32_t)oll_tokenizer_adds_bos(e->env.tok) + (uint32_t)oll_tokenizer_adds_eos(e->env.tok);
-    if (ask->n_input_max > 0 && ask->n_input_max < n_ctx)
-        n_ctx = ask->n_input_max;
     if (n_ctx <= n_special && !ask->n_tokens)
         return OLL_FAIL(err, OLL_ERR_LIMIT,
                         "input after truncation exceeds maximum context length");
@@ -61,17 +71,39 @@ static void normalise(float *v, uint32_t n)
         v[i] = (float)((double)v[i] * scale);
 }
 
+static oll_status rank_input(struct oll_engine *e, const struct input *input, float *out,
+                             struct oll_error *err)
+{
+    const uint32_t n = (uint32_t)input->tokens.n;
+    const struct oll_batch batch = {.n = n, .tokens = input->tokens.ids};
+    float *values = out;
+    oll_status status;
+    if (e->ranker.has_head) {
+        status = oll_context_embed_pair(e->embed_ctx, input->tokens.ids, n, input->n_first,
+                                        &e->abort, out, err);
+    } else {
+        oll_context_seq_clear(e->embed_ctx, 0);
+        status = oll_context_eval(e->embed_ctx, &batch, &e->abort, &values, err);
+        oll_context_seq_clear(e->embed_ctx, 0);
+    }
+    if (status == OLL_OK)
+        out[0] = rank_score(&e->ranker, values);
+    return status;
+}
+
 /* The pass of one input; a cancellation or the engine's end stops it midway. */
-static oll_status run_input(struct oll_engine *e, struct request *r,
-                            const struct oll_tokens *tokens, float *out, struct oll_error *err)
+static oll_status run_input(struct oll_engine *e, struct request *r, const struct input *input,
+                            float *out, struct oll_error *err)
 {
     pthread_mutex_lock(&e->mutex);
     r->in_step = true;
     /* Relaxed: the device only looks at the flag's value. */
     atomic_store_explicit(&e->abort, e->closing || r->canceled, memory_order_relaxed);
     pthread_mutex_unlock(&e->mutex);
-    oll_status status = oll_context_embed(e->embed_ctx, tokens->ids, (uint32_t)tokens->n, false,
-                                          &e->abort, out, err);
+    oll_status status =
+        r->ask.query ? rank_input(e, input, out, err)
+                     : oll_context_embed(e->embed_ctx, input->tokens.ids, (uint32_t)input->tokens.n,
+                                         false, &e->abort, out, err);
     pthread_mutex_lock(&e->mutex);
     r->in_step = false;
     pthread_mutex_unlock(&e->mutex);
@@ -80,36 +112,41 @@ static oll_status run_input(struct oll_engine *e, struct request *r,
 
 static oll_status embed_one(struct oll_engine *e, struct request *r, struct oll_error *err)
 {
-    struct oll_tokens tokens = {0};
+    struct input input = {0};
     struct oll_event event = {.kind = OLL_EVENT_EMBEDDING};
     oll_status status;
     uint32_t dims = e->info.n_embd_out;
     uint64_t begin = oll_clock_ns();
     OLL_TRY_DONE(engine_embed_context(e, err));
-    OLL_TRY_DONE(input_tokens(e, &r->ask, e->i_input, &tokens, err));
+    OLL_TRY_DONE(r->ask.query
+                     ? rank_tokens(&e->ranker, e->env.tok, &r->ask, e->i_input,
+                                   window_of(e, &r->ask), &input.tokens, &input.n_first, err)
+                     : input_tokens(e, &r->ask, e->i_input, &input.tokens, err));
     event.embedding = oll_calloc(dims, sizeof *event.embedding);
     if (!event.embedding) {
         status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for an embedding");
         goto done;
     }
-    OLL_TRY_DONE(run_input(e, r, &tokens, event.embedding, err));
+    OLL_TRY_DONE(run_input(e, r, &input, event.embedding, err));
+    if (r->ask.query)
+        dims = 1;
     for (uint32_t i = 0; i < dims; i++)
         if (!isfinite(event.embedding[i])) {
             status = OLL_FAIL(err, OLL_ERR_DEVICE, "embedding contains NaN or Inf values");
             goto done;
         }
-    if (r->ask.dimensions > 0 && r->ask.dimensions < dims) {
+    if (!r->ask.query && r->ask.dimensions > 0 && r->ask.dimensions < dims) {
         dims = r->ask.dimensions;
         normalise(event.embedding, dims);
     }
     event.n_embedding = dims;
-    e->embed_done.n_prompt += (uint32_t)tokens.n;
+    e->embed_done.n_prompt += (uint32_t)input.tokens.n;
     e->embed_done.prompt_ns += oll_clock_ns() - begin;
     if (!engine_push(e, r, &event))
         status = OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for an embedding");
 done:
     oll_event_free(&event);
-    oll_tokens_free(&tokens);
+    oll_tokens_free(&input.tokens);
     return status;
 }
 

@@ -1,10 +1,11 @@
 /* What the files of the engine thread share: engine.c (public functions, the list of requests, the
- * thread), engine_step.c (batches of tokens), engine_embed.c (embeddings), engine_program.c
- * (formats and grammars), engine_call.c (forced tool calls), engine_any.c
- * (events of all requests for one reader). */
+ * thread), engine_step.c (batches of tokens), engine_embed.c (embeddings, ranking),
+ * engine_program.c (formats and grammars), engine_call.c (forced tool calls), engine_any.c (events
+ * of all requests for one reader). */
 #ifndef OLL_ENGINE_ENGINE_INTERNAL_H
 #define OLL_ENGINE_ENGINE_INTERNAL_H
 
+#include "engine/rank.h"
 #include "engine/slot.h"
 
 #include <pthread.h>
@@ -26,6 +27,7 @@ struct oll_engine {
     struct prompt_env prompt_env;
     struct oll_context *embed_ctx; /* made at the first use when the model also generates */
     struct oll_context_params context_params;
+    struct ranker ranker;
 
     struct slot *slots;
     uint32_t n_slots;

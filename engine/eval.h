@@ -81,6 +81,7 @@ struct oll_batch {
     const int32_t *tokens;
     const int32_t *seq;  /* [n] sequence of each token; NULL: all 0 */
     const uint8_t *want; /* [n] nonzero: logits of this row; NULL: the last row alone */
+    uint32_t n_first;    /* tokens from here on are of a second text; 0: there is none */
 };
 
 /* Runs the batch. On success *logits points at [n_wanted, n_vocab] f32 in the order of the rows,
@@ -117,11 +118,15 @@ void oll_context_seq_publish(struct oll_context *ctx, uint32_t seq, const struct
                              const int32_t *tokens, uint32_t n);
 
 /* Embeddings: evaluates `n` ids as one input and writes the pooled, L2-normalised vector
- * [n_embd_out] (dense layers applied); with `raw` the un-normalised one. The ids are taken as
- * given. Uses sequence 0, which is empty afterwards. `abort` (NULL: never) as in oll_context_eval.
- */
+ * [n_embd_out] (dense layers applied); with `raw` the un-normalised one. A model that ranks gives
+ * what its head says, as it is. The ids are taken as given. Uses sequence 0, which is empty
+ * afterwards. `abort` (NULL: never) as in oll_context_eval. */
 oll_status oll_context_embed(struct oll_context *ctx, const int32_t *tokens, uint32_t n, bool raw,
                              const atomic_bool *abort, float *out,
                              struct oll_error *err) OLL_MUST_USE;
+/* The same for two texts in one input: the second begins at tokens[n_first]. */
+oll_status oll_context_embed_pair(struct oll_context *ctx, const int32_t *tokens, uint32_t n,
+                                  uint32_t n_first, const atomic_bool *abort, float *out,
+                                  struct oll_error *err) OLL_MUST_USE;
 
 #endif

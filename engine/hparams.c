@@ -249,12 +249,15 @@ static void read_rope_scaling(struct hparams_reader *r, struct model_hparams *hp
 
 static void read_pooling(struct hparams_reader *r, struct model_hparams *hp)
 {
-    /* 4 is ranking, whose head reads the first token. */
-    static const enum oll_pooling kinds[] = {OLL_POOLING_NONE, OLL_POOLING_MEAN, OLL_POOLING_FIRST,
-                                             OLL_POOLING_LAST, OLL_POOLING_FIRST};
+    /* 4 is ranking: its head reads a token that has seen all others. */
+    const enum oll_pooling kinds[] = {OLL_POOLING_NONE, OLL_POOLING_MEAN, OLL_POOLING_FIRST,
+                                      OLL_POOLING_LAST,
+                                      hp->causal ? OLL_POOLING_LAST : OLL_POOLING_FIRST};
     if (hparams_has(r, "pooling_type")) {
+        uint32_t kind = hparams_u32(r, "pooling_type", 0, 4, 0);
         hp->has_pooling = true;
-        hp->pooling = kinds[hparams_u32(r, "pooling_type", 0, 4, 0)];
+        hp->pooling = kinds[kind];
+        hp->ranks = kind == 4;
     } else if (!hp->causal) {
         hp->has_pooling = true;
         hp->pooling = OLL_POOLING_MEAN;

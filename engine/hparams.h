@@ -70,6 +70,7 @@ struct model_hparams {
     float final_softcap;
     bool has_pooling; /* the file asks for a pooling: an embedding model */
     enum oll_pooling pooling;
+    bool ranks; /* it pools for a head that says how well two texts go together */
 
     struct layer_hparams *layers; /* [n_layer] */
 };

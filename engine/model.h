@@ -88,7 +88,10 @@ struct oll_model {
     uint32_t n_position; /* rows of position_embd, 0: positions without limit */
     struct norm token_embd_norm, output_norm;
     struct linear output;
-    struct linear dense[2];                             /* after pooling (embedding gemma) */
+    /* After pooling: two matrices (embedding gemma), or the head of a model that ranks, which has
+     * an activation and perhaps a norm between them. */
+    struct linear dense[2];
+    struct norm rank_norm;
     struct oll_vec alibi_slopes[PLACEMENT_MAX_DEVICES]; /* [n_head], buf NULL: none */
     struct model_layer *layers;
 
@@ -117,6 +120,12 @@ static inline int model_last_device(const struct oll_model *model)
 static inline int model_last_layer_device(const struct oll_model *model)
 {
     return model->placement.layer_device[model->hp.n_layer - 1];
+}
+
+/* Whether tokens of a second text are told apart from those of a first. */
+static inline bool model_has_segments(const struct oll_model *model)
+{
+    return model->hp.ranks && model->token_types.w && model->token_types.w->n_out > 1;
 }
 
 /* Whether the model cannot generate: it sees the whole input at once. */

@@ -145,6 +145,10 @@ struct oll_request {
     uint32_t n_tokens;
     uint32_t n_input_max; /* tokens of an input, special ones included; 0: the window */
     uint32_t dimensions;  /* 0: all; else cut to the first ones, then normalised again */
+    /* The texts are documents that are ranked by how well they answer this; NULL: no ranking. Each
+     * EMBEDDING event is one number, a logit (engine/rank.h). `instruction` tells models that read
+     * one what is looked for; NULL: what they were trained with. */
+    const char *query, *instruction;
 
     /* all */
     /* How the model is prompted, beside what its file says (engine/chat/style.h); NULL: not said.
@@ -211,7 +215,7 @@ struct oll_event {
     uint32_t n_logprobs;
     bool truncated; /* the prompt was cut; on every event of a reply */
 
-    float *embedding; /* EMBEDDING: [n_embedding], normalised */
+    float *embedding; /* EMBEDDING: [n_embedding], normalised; or a score */
     uint32_t n_embedding;
 
     oll_status status; /* ERROR */

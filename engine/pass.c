@@ -125,6 +125,8 @@ static void upload_inputs(struct pass *p, int i_device)
     p->i_device = i_device;
     if (i_device == model_first_device(p->model))
         upload_ints(p, ACT_TOKENS, ub->tokens, p->n_tokens);
+    if (i_device == model_first_device(p->model) && model_has_segments(p->model))
+        upload_ints(p, ACT_TYPES, ub->types, p->n_tokens);
     upload_ints(p, ACT_POS, ub->pos, p->n_tokens);
     upload_ints(p, ACT_SEQ, ub->seq, p->n_tokens);
     upload_ints(p, ACT_KV_LEN, ub->kv_len, p->n_seq);

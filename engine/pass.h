@@ -22,6 +22,7 @@
 enum act {
     /* inputs, uploaded before the pass; i32 */
     ACT_TOKENS,
+    ACT_TYPES,
     ACT_POS,
     ACT_SEQ,
     ACT_OUT_ROWS,

@@ -68,6 +68,8 @@ static void copy_ask(struct oll_arena *arena, struct oll_request *to,
     to->tools_json = copy_str(arena, from->tools_json);
     to->forced_tool = copy_str(arena, from->forced_tool);
     to->inputs = copy_strings(arena, from->inputs, from->n_inputs);
+    to->query = copy_str(arena, from->query);
+    to->instruction = copy_str(arena, from->instruction);
     to->tokens = copy_bytes(arena, from->tokens, from->n_tokens, sizeof *from->tokens);
     to->template_text = copy_str(arena, from->template_text);
     to->model_template = copy_str(arena, from->model_template);

@@ -15,7 +15,7 @@ SAME_FIELDS(oll_options, 88, "walk_options");
 SAME_FIELDS(oll_token_bias, 8, "walk_bias");
 SAME_FIELDS(oll_tool_call, 24, "walk_calls");
 SAME_FIELDS(oll_message, 56, "walk_messages");
-SAME_FIELDS(oll_request, 312, "walk_request");
+SAME_FIELDS(oll_request, 328, "walk_request");
 SAME_FIELDS(oll_logprob, 32, "walk_logprob");
 SAME_FIELDS(oll_event, 136, "walk_event");
 #endif
@@ -409,6 +409,8 @@ static void walk_request(struct walk *w, struct oll_request *r)
     ids(w, &r->tokens, &r->n_tokens);
     u32(w, &r->n_input_max);
     u32(w, &r->dimensions);
+    text(w, &r->query);
+    text(w, &r->instruction);
     text(w, &r->template_text);
     text(w, &r->model_template);
     text(w, &r->renderer);

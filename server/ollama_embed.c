@@ -57,7 +57,7 @@ static bool check(struct ollama_embed_call *e)
         return refuse(e, 404, "model '' not found");
     if (oll_reference_parse(e->fields.model, &ref, &err) != OLL_OK)
         return refuse(e, 400, err.text);
-    if (read_inputs(e, &err) != OLL_OK)
+    if (!e->inputs && read_inputs(e, &err) != OLL_OK)
         return refuse(e, 400, err.text);
     return true;
 }
@@ -128,6 +128,9 @@ static void run(struct ollama_embed_call *e)
                               .options = e->options.sampling,
                               .inputs = e->inputs,
                               .n_inputs = e->n_inputs,
+                              .query = e->fields.query,
+                              .instruction = e->fields.instruction,
+                              .model_name = e->model->ref.model,
                               .no_truncate = !e->fields.truncate};
     if (e->fields.dimensions > 0 && e->fields.dimensions < UINT32_MAX)
         ask.dimensions = (uint32_t)e->fields.dimensions;

@@ -1,5 +1,6 @@
 /* Embeddings as every dialect runs them: the native /api/embed (ollama_embed.c), its predecessor
- * /api/embeddings (ollama_embeddings.c) and /v1/embeddings (openai_embeddings.c). */
+ * /api/embeddings (ollama_embeddings.c) and /v1/embeddings (openai_embeddings.c); and the scores of
+ * documents (openai_rerank.c), which are vectors of one number. */
 #ifndef OLL_SERVER_OLLAMA_EMBED_H
 #define OLL_SERVER_OLLAMA_EMBED_H
 
@@ -13,6 +14,8 @@ struct ollama_embed_fields {
     int64_t dimensions;
     bool truncate;
     bool strict; /* options that there are not are an error */
+    const char *query,
+        *instruction; /* the inputs are ranked (openai_rerank.c); NULL: they are not */
 };
 
 struct ollama_embed_call;
@@ -42,7 +45,7 @@ struct ollama_embed_call {
 };
 
 /* Runs a call of which dialect, req, app and fields are set (the model is "" when absent), and
- * answers it. */
+ * answers it. The inputs are those of the fields, unless they are set already. */
 void ollama_embed_run(struct ollama_embed_call *e);
 
 #endif

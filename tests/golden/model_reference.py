@@ -285,14 +285,16 @@ class Reference:
             out = [self.norm(name + "attn_norm_2", add(x, y)) for x, y in zip(stream, out)]
         return [self.norm(name + "layer_output_norm", add(x, self.ffn(il, x))) for x in out]
 
-    def hidden(self, tokens):
-        """What the last layer leaves at each token, normalised where the model has a final norm."""
+    def hidden(self, tokens, n_first=None):
+        """What the last layer leaves at each token, normalised where the model has a final norm. Tokens from n_first on are
+        of a second segment."""
         d = self.d
         stream = [[d["embedding_scale"] * v for v in self.w["token_embd.weight"][t]] for t in tokens]
         if d["positions"]:
             stream = [add(x, self.w["position_embd.weight"][i]) for i, x in enumerate(stream)]
         if d["types"]:
-            stream = [add(x, self.w["token_types.weight"][0]) for x in stream]
+            second = len(tokens) if n_first is None else n_first
+            stream = [add(x, self.w["token_types.weight"][int(i >= second)]) for i, x in enumerate(stream)]
         if d["embd_norm"]:
             stream = [self.norm("token_embd_norm", x) for x in stream]
         for il in range(self.n_layer):
@@ -304,6 +306,18 @@ class Reference:
         v = {"mean": [sum(c) for c in zip(*rows)], "first": rows[0], "last": rows[-1]}[self.d["pooling"]]
         length = math.sqrt(sum(x * x for x in v))
         return [x / length for x in v]
+
+    def rank(self, tokens, n_first=None):
+        """What a ranking head says: one number per label."""
+        rows = self.hidden(tokens, n_first)
+        v = rows[-1] if self.d["causal"] else rows[0]
+        if self.get("cls.weight"):
+            v = matvec(self.w["cls.weight"], v, self.get("cls.bias"))
+            if self.get("cls.norm.weight"):
+                v = self.norm("cls.norm", [ACTS["gelu"](x) for x in v])
+            else:
+                v = [math.tanh(x) for x in v]
+        return matvec(self.w["cls.output.weight"], v, self.get("cls.output.bias"))
 
     def logits(self, tokens):
         """Logits after each token."""

@@ -146,6 +146,13 @@ class Forge:
             self.feed_forward(il)
         if not self.d["encoder"]:
             self.norm("output_norm", N_EMBD)
+        if self.options.get("rank"):
+            parts, n_label = self.options["rank"]
+            if "d" in parts:
+                self.matrix("cls", N_EMBD, N_EMBD, "b" in parts)
+            if "n" in parts:
+                self.norm("cls.norm", N_EMBD)
+            self.matrix("cls.output", N_EMBD, n_label, "b" in parts)
         if self.d["causal"] and not self.options.get("tied"):
             self.matrix("output", N_EMBD, N_VOCAB, self.options.get("output_bias", False))
         if self.d["rope_factors"]:
@@ -352,6 +359,13 @@ CASES = [
     ("bert", "bert", encoder(positions=True, gated=False), {"bias": ALL_BIASES}),
     ("bert of one segment, first token", "bert", encoder(positions=True, gated=False, types=False, pooling="first"),
      {"bias": ALL_BIASES, "fused": True, "keys": {"pooling_type": (gguf.U32, 2)}}),
+    ("bert that ranks", "bert", encoder(positions=True, gated=False),
+     {"bias": ALL_BIASES, "rank": ("db", 1), "keys": {"pooling_type": (gguf.U32, 4)}}),
+    ("bert that ranks without a dense layer", "bert", encoder(positions=True, gated=False),
+     {"bias": ALL_BIASES, "rank": ("b", 2), "keys": {"pooling_type": (gguf.U32, 4)}}),
+    ("bert that ranks with a norm", "bert", encoder(positions=True, gated=False),
+     {"bias": ALL_BIASES, "rank": ("dn", 1), "keys": {"pooling_type": (gguf.U32, 4)}}),
+    ("qwen3 that ranks", "qwen3", neox(qk_norm="head"), {"rank": ("", 2), "keys": {"pooling_type": (gguf.U32, 4)}}),
     ("nomic-bert", "nomic-bert", encoder(rope="neox", n_rot=8, act="silu"), {"fused": True}),
     ("jina-bert-v2", "jina-bert-v2", encoder(alibi=8.0), {"bias": "o"}),
     ("jina-bert-v2 for code", "jina-bert-v2", encoder(alibi=8.0, qk_norm="vector", n_head=6, n_head_kv=6),
@@ -370,8 +384,8 @@ def check(oll, work, case, seed):
     gguf.write(path, metadata(arch, forge), forge.tensors)
     tokens = [forge.random.randrange(N_VOCAB) for _ in range(N_TOKENS)]
     reference = Reference(description, forge.lists, N_LAYER)
-    if not forge.d["causal"]:
-        expected = reference.embedding(tokens)
+    if not forge.d["causal"] or "rank" in options:
+        expected = reference.rank(tokens) if "rank" in options else reference.embedding(tokens)
         for device in ("ref", "cpu", "cpu:0-0,ref:1-1"):
             worst = golden_run.max_diff(golden_run.embedding(oll, path, tokens, device), expected)
             if not worst <= 2e-5:

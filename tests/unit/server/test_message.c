@@ -116,6 +116,8 @@ static void any_request(struct oll_arena *a, struct oll_request *r)
     r->tokens = any_ids(a, &r->n_tokens);
     r->n_input_max = (uint32_t)testing_random(&state);
     r->dimensions = (uint32_t)testing_random(&state);
+    r->query = any_text(a);
+    r->instruction = any_text(a);
     r->template_text = any_text(a);
     r->model_template = any_text(a);
     r->renderer = any_text(a);
@@ -173,6 +175,7 @@ static void blank_pointers(struct oll_request *r)
     r->context = r->tokens = NULL;
     r->messages = NULL;
     r->inputs = NULL;
+    r->query = r->instruction = NULL;
     r->template_text = r->model_template = r->renderer = r->parser = r->model_name = NULL;
     r->format_json = r->grammar = r->share_with = NULL;
 }
@@ -186,7 +189,8 @@ static bool same_request(struct oll_request a, struct oll_request b)
                       same_text(a.system, b.system) && same_text(a.prompt, b.prompt) &&
                       same_text(a.suffix, b.suffix) && same_text(a.tools_json, b.tools_json) &&
                       same_text(a.forced_tool, b.forced_tool) && same_messages(&a, &b) &&
-                      same_texts(a.inputs, b.inputs, a.n_inputs) &&
+                      same_texts(a.inputs, b.inputs, a.n_inputs) && same_text(a.query, b.query) &&
+                      same_text(a.instruction, b.instruction) &&
                       memcmp(a.context ? a.context : (void *)"", b.context ? b.context : (void *)"",
                              a.n_context * sizeof *a.context) == 0 &&
                       memcmp(a.tokens ? a.tokens : (void *)"", b.tokens ? b.tokens : (void *)"",
