@@ -51,19 +51,40 @@ static int width_of_char(uint32_t cp)
     return wide ? 2 : 1;
 }
 
+/* Length of the first character, of which there is one, and its columns; a byte that is none
+ * takes one. */
+static size_t next_char(const char *text, size_t n, int *columns)
+{
+    uint32_t cp;
+    const int len = oll_utf8_decode(text, n, &cp);
+    *columns = len ? width_of_char(cp) : 1;
+    return len ? (size_t)len : 1;
+}
+
 static int width_of(const char *text, size_t n)
 {
-    int width = 0;
-    for (size_t i = 0; i < n;) {
-        uint32_t cp;
-        const int len = oll_utf8_decode(text + i, n - i, &cp);
-        width += len ? width_of_char(cp) : 1;
-        i += len ? (size_t)len : 1;
-    }
+    int width = 0, columns;
+    for (size_t i = 0; i < n; width += columns)
+        i += next_char(text + i, n - i, &columns);
     return width;
 }
 
 int cli_columns_width(const char *text) { return width_of(text, strlen(text)); }
+
+size_t cli_columns_fit(const char *text, int columns)
+{
+    const size_t n = strlen(text);
+    size_t at = 0;
+    while (at < n) {
+        int width;
+        const size_t len = next_char(text + at, n - at, &width);
+        if (width > columns)
+            break;
+        columns -= width;
+        at += len;
+    }
+    return at;
+}
 
 /* ---- wrapping ---- */
 

@@ -28,5 +28,7 @@ void cli_columns_print(const struct cli_columns *t, const char *title);
 
 /* Columns that a text takes on a terminal: wide characters two, combining ones none. */
 int cli_columns_width(const char *text);
+/* Bytes of the longest beginning of whole characters that takes at most so many columns. */
+size_t cli_columns_fit(const char *text, int columns);
 
 #endif

@@ -15,13 +15,15 @@
 #ifdef OLL_LIBEDIT
 #include <histedit.h>
 #include <locale.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <wchar.h>
 #endif
 
 enum { PASTE_MAX = 16 << 20 };
 
 struct cli_line {
-    const char *prompt;
+    const char *prompt, *hint;
     char *plain; /* line of getline */
     size_t cap;
 #ifdef OLL_LIBEDIT
@@ -33,9 +35,9 @@ struct cli_line {
 
 /* ---- plainly ---- */
 
-static enum cli_line_result read_plain(struct cli_line *l, const char *prompt, char **text)
+static enum cli_line_result read_plain(struct cli_line *l, char **text)
 {
-    printf("%s", prompt);
+    printf("%s", l->prompt);
     fflush(stdout);
     errno = 0;
     ssize_t n = getline(&l->plain, &l->cap, stdin);
@@ -72,13 +74,55 @@ static int read_byte(char *c)
     return (int)n;
 }
 
+/* The text for the place under the cursor when nothing stands on its line yet, cut to the width of
+ * the terminal; its length. */
+static int hint_of(const struct cli_line *l, const char **text)
+{
+    static const char added[] = "Press Enter to send";
+    const LineInfo *line = el_line(l->editor);
+    struct winsize size = {0};
+    const bool empty = line->lastchar == line->buffer;
+    if (line->cursor != line->lastchar || (!empty && line->lastchar[-1] != '\n'))
+        return 0;
+    *text = empty ? l->hint : added;
+    const int width =
+        ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+    const int room = width - 1 - (empty ? (int)strlen(l->prompt) : 0);
+    const int n = (int)strlen(*text);
+    return n < room ? n : room;
+}
+
+/* The first byte of a key. While it is waited for, the hint is on the screen; libedit, which knows
+ * nothing of it, finds the screen as it left it. After a signal it may have drawn all anew. */
+static int read_key(const struct cli_line *l, char *c)
+{
+    for (;;) {
+        struct pollfd more = {.fd = STDIN_FILENO, .events = POLLIN};
+        const char *text;
+        const int n_hint = poll(&more, 1, 0) == 0 ? hint_of(l, &text) : 0;
+        if (n_hint > 0) {
+            printf("\033[38;5;245m%.*s\033[%dD\033[0m", n_hint, text, n_hint);
+            fflush(stdout);
+        }
+        const ssize_t n = read(STDIN_FILENO, c, 1);
+        const bool again = n < 0 && errno == EINTR && !cli_client_interrupted();
+        if (n_hint > 0) {
+            printf("\033[K");
+            fflush(stdout);
+        }
+        if (!again)
+            return (int)n;
+    }
+}
+
 static int get_char(EditLine *editor, wchar_t *out)
 {
     mbstate_t state = {0};
-    (void)editor;
-    for (;;) {
+    const struct cli_line *l;
+    el_get(editor, EL_CLIENTDATA, &l);
+    for (bool first = true;; first = false) {
         char c;
-        int n = read_byte(&c);
+        int n = first ? read_key(l, &c) : read_byte(&c);
         if (n <= 0)
             return n;
         size_t used = mbrtowc(out, &c, 1, &state);
@@ -89,16 +133,19 @@ static int get_char(EditLine *editor, wchar_t *out)
     }
 }
 
-/* A bracketed paste: its lines go into the one that is edited. */
+/* A bracketed paste: its lines go into the one that is edited. Returns come as newlines and
+ * newlines as returns (see set_terminal); both together are one end of a line. */
 static unsigned char on_paste(EditLine *editor, int key)
 {
     static const char end[] = "\033[201~";
     struct oll_strbuf text;
-    char c;
+    char c, before = '\0';
     (void)key;
     oll_strbuf_init(&text, PASTE_MAX);
     while (text.status == OLL_OK && read_byte(&c) == 1) {
-        oll_strbuf_addc(&text, c == '\r' ? '\n' : c);
+        if (c != '\r' || before != '\n')
+            oll_strbuf_addc(&text, c == '\r' ? '\n' : c);
+        before = c;
         if (text.len >= sizeof end - 1 &&
             memcmp(text.data + text.len - (sizeof end - 1), end, sizeof end - 1) == 0)
             break;
@@ -110,6 +157,13 @@ static unsigned char on_paste(EditLine *editor, int key)
     }
     oll_strbuf_free(&text);
     return CC_REFRESH;
+}
+
+/* The cursor goes on below, and Enter sends all the lines. */
+static unsigned char on_new_line(EditLine *editor, int key)
+{
+    (void)key;
+    return el_insertstr(editor, "\n") == 0 ? CC_REFRESH : CC_ERROR;
 }
 
 static unsigned char on_tab(EditLine *editor, int key)
@@ -168,6 +222,8 @@ static void bind_keys(EditLine *e)
         {"^U", "vi-kill-line-prev"},
         {"^W", "ed-delete-prev-word"},
         {"^I", "oll-tab"},
+        {"^J", "ed-newline"},
+        {"^M", "oll-new-line"},
         {"^D", "oll-leave"},
         {"^G", "oll-editor"},
         {"\033[200~", "oll-paste"},
@@ -178,12 +234,18 @@ static void bind_keys(EditLine *e)
         {"\033[4~", "ed-move-to-end"},
     };
     el_set(e, EL_ADDFN, "oll-tab", "insert eight spaces", on_tab);
+    el_set(e, EL_ADDFN, "oll-new-line", "add a line", on_new_line);
     el_set(e, EL_ADDFN, "oll-leave", "leave, or delete forward", on_ctrl_d);
     el_set(e, EL_ADDFN, "oll-editor", "edit the line in an editor", on_editor);
     el_set(e, EL_ADDFN, "oll-paste", "insert what is pasted", on_paste);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         el_set(e, EL_BIND, keys[i][0], keys[i][1], NULL);
 }
+
+/* While a line is edited the terminal's driver swaps returns and newlines. So Enter is the newline
+ * that it also is when it was typed ahead, before the line was asked for, and Ctrl-J, which sends a
+ * newline, can be told from it. */
+static void set_terminal(EditLine *e) { el_set(e, EL_SETTY, "-d", "+icrnl", "+inlcr", NULL); }
 
 static bool open_editor(struct cli_line *l)
 {
@@ -207,6 +269,7 @@ static bool open_editor(struct cli_line *l)
     el_set(l->editor, EL_GETCFN, get_char);
     el_set(l->editor, EL_HIST, history, l->history);
     bind_keys(l->editor);
+    set_terminal(l->editor);
     printf("\033[?2004h"); /* pastes come in brackets */
     fflush(stdout);
     return true;
@@ -224,10 +287,9 @@ static void close_editor(struct cli_line *l)
     fflush(stdout);
 }
 
-static enum cli_line_result read_edited(struct cli_line *l, const char *prompt, char **text)
+static enum cli_line_result read_edited(struct cli_line *l, char **text)
 {
     int n = 0;
-    l->prompt = prompt;
     const char *line = el_gets(l->editor, &n);
     if (cli_client_interrupted()) {
         el_reset(l->editor);
@@ -274,14 +336,17 @@ void cli_line_free(struct cli_line *l)
     oll_free(l);
 }
 
-enum cli_line_result cli_line_read(struct cli_line *l, const char *prompt, char **text)
+enum cli_line_result cli_line_read(struct cli_line *l, const char *prompt, const char *hint,
+                                   char **text)
 {
+    l->prompt = prompt;
+    l->hint = hint;
     cli_client_catch();
 #ifdef OLL_LIBEDIT
     if (l->editor)
-        return read_edited(l, prompt, text);
+        return read_edited(l, text);
 #endif
-    return read_plain(l, prompt, text);
+    return read_plain(l, text);
 }
 
 void cli_line_remember(struct cli_line *l, const char *text)

@@ -14,9 +14,11 @@ enum cli_line_result { CLI_LINE_TEXT, CLI_LINE_END, CLI_LINE_INTERRUPT };
 /* NULL when memory is short. The history is the caller's, who also adds to it. */
 struct cli_line *cli_line_new(const struct cli_history *history);
 void cli_line_free(struct cli_line *line);
-/* *text is without its line end and lives until the next call; it has several lines when they were
- * pasted together. */
-enum cli_line_result cli_line_read(struct cli_line *line, const char *prompt, char **text);
+/* `hint` stands in grey behind the prompt while nothing is typed: ASCII. *text is without its line
+ * end and lives until the next call; it has several lines when they were pasted together, or added
+ * with Ctrl-J. */
+enum cli_line_result cli_line_read(struct cli_line *line, const char *prompt, const char *hint,
+                                   char **text);
 /* Offers an entry to the arrow keys. */
 void cli_line_remember(struct cli_line *line, const char *text);
 

@@ -3,7 +3,9 @@
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/base/strbuf.h"
+#include "engine/base/utf8.h"
 #include "registry/size_text.h"
+#include "server/cli_columns.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +20,10 @@ enum {
     DRAW_NS = 100 * 1000 * 1000,
     WIDTH_DEFAULT = 80,
     HEIGHT_DEFAULT = 24,
-    SUFFIX_REST = 7 + 10 + 8 /* columns of "/ total", rate and time */
+    TITLE_CUT_MAX = TITLE_MAX + 8, /* with an ellipsis */
+    SUFFIX_REST = 7 + 10 + 8,      /* columns of "/ total", rate and time */
+    PERCENT = 6,                   /* columns of " 100% " */
+    FRAME = 3                      /* columns of " ⠋ " */
 };
 
 struct line {
@@ -37,6 +42,7 @@ struct cli_progress {
     int n;
     bool terminal;
     int n_drawn; /* lines of the block on the screen */
+    int columns; /* of the terminal when it was drawn */
     uint64_t drawn_ns;
     int frame;
 };
@@ -78,7 +84,7 @@ void cli_progress_bar_text(const char *title, const struct cli_progress_numbers 
                            char out[CLI_PROGRESS_LINE_MAX])
 {
     static const char full[] = "█";
-    char suffix[128], before[TITLE_MAX + 16], inside[CLI_PROGRESS_LINE_MAX / 2];
+    char suffix[128], before[TITLE_CUT_MAX + 16], inside[CLI_PROGRESS_LINE_MAX / 2];
     double part = n->total > 0 ? (double)n->completed / (double)n->total : 0;
     if (part > 1)
         part = 1;
@@ -96,6 +102,15 @@ void cli_progress_bar_text(const char *title, const struct cli_progress_numbers 
     }
     inside[at] = '\0';
     snprintf(out, CLI_PROGRESS_LINE_MAX, room > 0 ? "%s▕%s▏ %s" : "%s%s%s", before, inside, suffix);
+}
+
+void cli_progress_cut(const char *text, int columns, char *out, size_t n_out)
+{
+    if (cli_columns_width(text) <= columns)
+        snprintf(out, n_out, "%s", text);
+    else
+        snprintf(out, n_out, "%.*s%s", (int)cli_columns_fit(text, columns - 1), text,
+                 columns > 0 ? "…" : "");
 }
 
 /* Bytes a second over the samples; from the start of the bar while there is but one. */
@@ -124,20 +139,25 @@ static void take_sample(struct line *l)
     l->samples[l->n_samples++].n = l->completed;
 }
 
+/* A line for a terminal of `width` columns. The last one stays free: there terminals differ in what
+ * erasing behind the cursor erases. Of a long title so much is left out that its numbers fit. */
 static void line_text(const struct cli_progress *p, const struct line *l, int width,
                       char out[CLI_PROGRESS_LINE_MAX])
 {
     static const char *const frames[] = {"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏"};
+    char title[TITLE_CUT_MAX];
+    const int room = width - 1;
+    cli_progress_cut(l->title, room - (l->is_bar ? PERCENT : FRAME), title, sizeof title);
     if (l->is_bar) {
         const struct cli_progress_numbers n = {l->total, l->completed, rate_of(l),
                                                l->completed >= l->total};
-        cli_progress_bar_text(l->title, &n, width, out);
-    } else if (l->stopped) {
-        snprintf(out, CLI_PROGRESS_LINE_MAX, "%s ", l->title);
-    } else {
-        snprintf(out, CLI_PROGRESS_LINE_MAX, "%s%s%s ", l->title, l->title[0] ? " " : "",
-                 frames[p->frame % 10]);
+        cli_progress_bar_text(title, &n, width, out);
+        out[cli_columns_fit(out, room)] = '\0';
+        return;
     }
+    snprintf(out, CLI_PROGRESS_LINE_MAX, "%s%s%s ", title, title[0] && !l->stopped ? " " : "",
+             l->stopped ? "" : frames[p->frame % 10]);
+    out[cli_columns_fit(out, room)] = '\0';
 }
 
 /* ---- terminal ---- */
@@ -160,11 +180,14 @@ static void draw(struct cli_progress *p)
         line_text(p, &p->lines[i], size.ws_col, text);
         oll_strbuf_printf(&out, "%s\033[K%s", text, i + 1 < p->n ? "\n" : "");
     }
+    /* A terminal that became narrower may have broken the lines that were there. */
+    oll_strbuf_adds(&out, size.ws_col < p->columns ? "\033[J" : "");
     oll_strbuf_adds(&out, "\033[?25h\033[?2026l");
     ssize_t written = write(STDERR_FILENO, out.data, out.len);
     (void)written;
     oll_strbuf_free(&out);
     p->n_drawn = p->n - first;
+    p->columns = size.ws_col;
     p->drawn_ns = oll_clock_ns();
     p->frame++;
 }
@@ -221,6 +244,24 @@ static void stop_spinners(struct cli_progress *p)
         p->lines[i].stopped |= !p->lines[i].is_bar;
 }
 
+/* Whole characters, as many as there is room for. */
+static void set_title(struct line *l, const char *title)
+{
+    const size_t n = strlen(title);
+    size_t at = 0;
+    for (size_t i = 0, len; i < n; i += len) {
+        uint32_t cp = 0;
+        len = (size_t)oll_utf8_decode(title + i, n - i, &cp);
+        const bool control = len == 0 || cp < 0x20 || (cp >= 0x7f && cp < 0xa0);
+        len = len > 0 ? len : 1;
+        if (at + len >= sizeof l->title)
+            break;
+        memcpy(l->title + at, control ? " " : title + i, control ? 1 : len);
+        at += control ? 1 : len;
+    }
+    l->title[at] = '\0';
+}
+
 /* The line of a key, or a new one. */
 static struct line *find_line(struct cli_progress *p, const char *key, const char *title,
                               bool is_bar, bool *is_new)
@@ -236,7 +277,7 @@ static struct line *find_line(struct cli_progress *p, const char *key, const cha
     struct line *l = &p->lines[p->n++];
     *l = (struct line){.is_bar = is_bar, .start_ns = oll_clock_ns(), .shown_tenth = -1};
     snprintf(l->key, sizeof l->key, "%s", key);
-    snprintf(l->title, sizeof l->title, "%s", title);
+    set_title(l, title);
     *is_new = true;
     return l;
 }

@@ -1,10 +1,13 @@
 /* What a command shows while it works, on standard error: bars and spinners that are redrawn on a
- * terminal, plain lines elsewhere (each status once, bars at most once per tenth).
+ * terminal, plain lines elsewhere (each status once, bars at most once per tenth). On a terminal
+ * each is one row: what is too long is cut to the width that the terminal has at the moment.
+ * Control characters in texts, which a server may send, become blanks.
  * (cli-and-scheduler 3) One thread. */
 #ifndef OLL_SERVER_CLI_PROGRESS_H
 #define OLL_SERVER_CLI_PROGRESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct cli_progress;
@@ -29,7 +32,10 @@ struct cli_progress_numbers {
     bool done;
 };
 enum { CLI_PROGRESS_LINE_MAX = 1024 };
+/* A bar for a terminal of `width` columns; longer where they are too few for its numbers. */
 void cli_progress_bar_text(const char *title, const struct cli_progress_numbers *n, int width,
                            char out[CLI_PROGRESS_LINE_MAX]);
+/* A text cut to so many columns; an ellipsis stands for what is lost. */
+void cli_progress_cut(const char *text, int columns, char *out, size_t n_out);
 
 #endif

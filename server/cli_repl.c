@@ -35,7 +35,7 @@ bool cli_repl_block(struct cli_repl *r, const char *first, char **text)
         if (done)
             break;
         oll_strbuf_addc(&block, '\n');
-        if (cli_line_read(r->line, "... ", &next) != CLI_LINE_TEXT) {
+        if (cli_line_read(r->line, "... ", "End with \"\"\"", &next) != CLI_LINE_TEXT) {
             printf("\n");
             break;
         }
@@ -133,7 +133,7 @@ static oll_status read_lines(struct cli_repl *r, struct oll_error *err)
 {
     while (!r->over) {
         char *line;
-        switch (cli_line_read(r->line, ">>> ", &line)) {
+        switch (cli_line_read(r->line, ">>> ", "Send a message (/? for help)", &line)) {
         case CLI_LINE_END:
             printf("\n");
             r->over = true;

@@ -120,6 +120,7 @@ static const struct row shortcut_rows[] = {
     {"Ctrl + k, Ctrl + u", "Delete to the end, or to the start"},
     {"Ctrl + w", "Delete the word before"},
     {"Ctrl + p, Ctrl + n", "Earlier and later lines (up, down)"},
+    {"Ctrl + j", "Add a line; Enter sends all"},
     {"Ctrl + l", "Clear the screen"},
     {"Ctrl + g", "Edit the line in an editor"},
     {"Ctrl + c", "Stop the answer"},

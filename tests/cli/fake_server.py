@@ -35,6 +35,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.show(body)
         elif self.path in ("/api/generate", "/api/chat"):
             self.stream(body)
+        elif self.path == "/api/pull":
+            self.pull()
         else:
             self.reply(200, {"status": "success"})
 
@@ -45,6 +47,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             self.reply(200, {"capabilities": capabilities, "details": {"parent_model": ""}, "model_info": {}})
 
+    def begin_lines(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/x-ndjson")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+
+    def pull(self):
+        """Lines of progress, after each of which the server waits for a moment."""
+        self.begin_lines()
+        with contextlib.suppress(OSError):
+            for line in [*self.server.pulled, {"status": "success"}]:
+                self.wfile.write(json.dumps(line).encode() + b"\n")
+                self.wfile.flush()
+                time.sleep(self.server.pause)
+
     def stream(self, body):
         """Words of the server's answer, one a line; "slow" ones with a pause between."""
         if self.path == "/api/generate" and not body.get("prompt"):
@@ -54,10 +72,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if "fail" in text:
             self.reply(500, {"error": "the model broke"})
             return
-        self.send_response(200)
-        self.send_header("Content-Type", "application/x-ndjson")
-        self.send_header("Connection", "close")
-        self.end_headers()
+        self.begin_lines()
         pause = 0.1 if "slow" in text else 0
         with contextlib.suppress(OSError):
             for word in self.server.answer:
@@ -71,18 +86,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 time.sleep(pause)
             self.wfile.write(json.dumps({"done": True, "eval_count": 3, "eval_duration": 1500000000}).encode() + b"\n")
             self.server.finished += 1
-        self.close_connection = True
 
 
 class FakeServer(http.server.ThreadingHTTPServer):
-    """Use as a context. `models`: name to capabilities; `answer`: pieces, texts or {"thinking": ...}."""
+    """Use as a context. `models`: name to capabilities; `answer`: pieces, texts or {"thinking": ...}; `pulled`: lines of
+    a pull, with a `pause` in seconds behind each."""
 
     daemon_threads = True
 
     def __init__(self, models):
         super().__init__(("127.0.0.1", 0), Handler)
         self.models, self.answer, self.requests, self.finished = models, ["one ", "two ", "three"], [], 0
-        self.listed = []
+        self.listed, self.pulled, self.pause = [], [], 0
         self.address = f"127.0.0.1:{self.server_address[1]}"
 
     def __enter__(self):

@@ -110,18 +110,22 @@ def render(text, columns=80):
 class Terminal:
     """A program under a pseudo terminal. Use as a context; it is ended at the end."""
 
-    def __init__(self, argv, env, cwd=None, columns=80, rows=24):
+    def __init__(self, argv, env, cwd=None, columns=80, rows=24, term="xterm"):
+        size = struct.pack("HHHH", rows, columns, 0, 0)
         self.raw = ""
         self.pending = b""
         self.code = None
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
+                fcntl.ioctl(0, termios.TIOCSWINSZ, size)
                 if cwd:
                     os.chdir(cwd)
-                os.execve(argv[0], argv, {**env, "TERM": "xterm"})
+                os.execve(argv[0], argv, {**env, "TERM": term})
             finally:
                 os._exit(127)
+
+    def resize(self, columns, rows=24):
         fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def __enter__(self):

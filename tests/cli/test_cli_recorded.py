@@ -23,7 +23,8 @@ from served import Checks, Server, skip  # noqa: E402
 NAMES = [('for "ollama"', 'for "oll"'), ("'ollama serve'", "'oll serve'"), ("ollama version is", "oll version is"),
          ("Usage: ollama run", "Usage: oll run"), ("ollama [", "oll [")]
 AGO = r"(?:Less than a second|1 second|About an? \w+|\d+ \w+) (?:ago|from now)"
-HINT = re.compile(r"\x1b\[38;5;245m(?:Send a message|Press Enter)[^\x1b]*\x1b\[\d+D\x1b\[0m")  # what the empty line shows in grey
+# In grey on an empty line; the reference draws it astray after Ctrl-K.
+HINT = re.compile(r"\x1b\[38;5;245m(?:Send a message|Press Enter)[^\x1b]*\x1b\[\d+D\x1b\[0m")
 WIDE = 1000  # columns on which no line breaks
 GENERATED = {"cli/run-prompt", "cli/run-stdin", "cli/run-stdin-prompt", "cli/run-verbose", "cli/run-json", "cli/run-nowrap",
              "cli/run-prompt-tty"}

@@ -19,7 +19,10 @@ from screen import Terminal  # noqa: E402
 from served import Checks, skip  # noqa: E402
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(16)
-PROMPT = r">>> (\x1b\[K)?$"
+HINT = r"\x1b\[38;5;245m%s\x1b\[%dD\x1b\[0m"
+PROMPT = r">>> (\x1b\[K)?" + HINT % (r"Send a message \(/\? for help\)", 28) + "$"
+BLOCK = r"\.\.\. (\x1b\[K)?" + HINT % ('End with """', 12) + "$"
+ADDED = HINT % ("Press Enter to send", 19) + "$"
 
 
 class Case:
@@ -38,8 +41,8 @@ class Case:
         return subprocess.run([self.oll, *argv], env=self.env(**env), input=stdin or "", capture_output=True, text=True,
                               timeout=120, cwd=self.folder, check=False)
 
-    def terminal(self, *argv, **env):
-        return Terminal([self.oll, *argv], self.env(**env), cwd=self.folder)
+    def terminal(self, *argv, columns=80, **env):
+        return Terminal([self.oll, *argv], self.env(**env), cwd=self.folder, columns=columns)
 
     def left_over(self):
         return os.listdir(self.temporary)
@@ -130,13 +133,13 @@ def check_chat(case):
             t.settle(0.1)
             step(t, "hello\r")
             checks.equal(server.last("/api/chat")["messages"], [{"role": "user", "content": "hello"}], "the first message")
-            step(t, '"""first\r', r"\.\.\. $")
-            step(t, " second\r", r"\.\.\. $")
+            step(t, '"""first\r', BLOCK)
+            step(t, " second\r", BLOCK)
             step(t, 'third"""\r')
             messages = server.last("/api/chat")["messages"]
             checks.equal([m["role"] for m in messages], ["user", "assistant", "user"], "the history is sent")
             checks.equal(messages[2]["content"], "first\n second\nthird", "a block of lines")
-            step(t, '"""lost\r', r"\.\.\. $")
+            step(t, '"""lost\r', BLOCK)
             n = len(server.requests)
             step(t, "\x03")
             step(t, "kept\r")
@@ -144,11 +147,13 @@ def check_chat(case):
                          "Ctrl-C leaves a block")
             check_editing(case, t, server)
             check_interrupt(case, t, server)
+            check_typed_ahead(case, t, server)
             check_commands(case, t, server)
             t.send("\x04")
             checks.equal(t.finish(), 0, "Ctrl-D leaves")
             checks.true("\x1b[?2004h" in t.raw and t.raw.rstrip().endswith("\x1b[?2004l"), "brackets round pastes, and none after")
         check_history(case, server)
+        check_narrow(case, server)
         with case.terminal("run", "m", OLLAMA_HOST=server.address) as t:
             t.wait_for(PROMPT)
             t.settle(0.1)
@@ -172,10 +177,60 @@ def check_editing(case, t, server):
     checks.equal(sent("a\tb\r"), "a        b", "Tab is eight blanks")
     checks.equal(sent("grün 東京 \U0001f600\x7f!\r"), "grün 東京 !", "wide characters")
     checks.equal(sent("\x1b[200~two\rlines\x1b[201~ more\r"), "two\nlines more", "a paste keeps its lines")
+    checks.equal(sent("\x1b[200~two\nlines\r\nand\n\none\x1b[201~\r"), "two\nlines\nand\n\none", "whatever ends them")
+    check_added_lines(case, t, server, sent)
     step(t, "edit grün\x07", "EDIT GR", 5)
     checks.equal(sent(" more\r"), "EDIT GRüN more", "Ctrl-G goes through the editor")
     sent("\x1b[200~two\rlines\x1b[201~ more\r")
     checks.equal(sent("\x1b[A\x01see: \r"), "see: two\nlines more", "the arrow recalls all of it")
+
+
+def check_added_lines(case, t, server, sent):
+    checks = case.checks
+    n = len(server.requests)
+    checks.true(step(t, "one\n", ADDED), "Ctrl-J opens a line, which says how to send")
+    start = len(t.raw)
+    step(t, "two\n", ADDED)
+    step(t, "x\x7f", r"x.*" + ADDED)
+    checks.equal(len(server.requests), n, "nothing is sent before Enter")
+    checks.equal(t.lines()[-3:], [">>> one", "two", "Press Enter to send"], f"what is seen: {t.raw[start:]!r}")
+    checks.equal(sent("three\r"), "one\ntwo\nthree", "Enter sends added lines")
+    checks.equal(sent("one\n\x7f and\r"), "one and", "backspace at its start takes a line away")
+    checks.equal(sent("one\x01\nzero \r"), "\nzero one", "Ctrl-J within a line parts it")
+    step(t, "a\x7f", r"a.*" + PROMPT[:-1])
+    checks.equal(t.lines()[-1], ">>> Send a message (/? for help)", "the hint is back when all is deleted")
+    step(t, "b", "b$")
+    checks.equal(t.lines()[-1], ">>> b", "and leaves with the first character")
+    start = len(t.raw)
+    step(t, "\x03")
+    checks.equal(t.lines()[-2:], ["Use Ctrl + d or /bye to exit.", ">>> Send a message (/? for help)"], "Ctrl-C on a line")
+
+
+def check_typed_ahead(case, t, server):
+    """What is typed while an answer comes is the next message: there the terminal itself makes newlines of Enter."""
+    words, server.answer = server.answer, ["word "] * 8
+    start = len(t.raw)
+    t.send("be slow\r")
+    t.wait_for("word word", start=start)
+    t.send("typed ahead\r")
+    found = t.wait_for("typed ahead(.|\\s)*" + PROMPT + "(.|\\s)*", start=start) and t.settle(0.5)
+    t.wait_for(PROMPT, 20, start)
+    server.answer = words
+    case.checks.equal((found, server.last("/api/chat")["messages"][-1]["content"]), (None, "typed ahead"), "typed ahead")
+
+
+def check_narrow(case, server):
+    """The hint stays on its line."""
+    for columns in (1, 4, 5, 6, 20):
+        with case.terminal("run", "m", columns=columns, OLLAMA_HOST=server.address) as t:
+            t.wait_for(">>> ")
+            t.settle(0.3)
+            hint = "Send a message (/? for help)"[:max(columns - 5, 0)].rstrip()
+            case.checks.equal("".join(t.lines()), (">>> " + hint).rstrip() if columns > 4 else ">>>", f"{columns} columns")
+            step(t, "hey\r", ">>> ")
+            case.checks.equal(server.last("/api/chat")["messages"][-1]["content"], "hey", f"{columns} columns: a message")
+            t.send("\x04")
+            case.checks.equal(t.finish(), 0, f"{columns} columns: the end")
 
 
 def check_interrupt(case, t, server):
