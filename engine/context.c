@@ -3,8 +3,9 @@
 #include "engine/base/mem.h"
 #include "engine/batch.h"
 #include "engine/blocks.h"
-#include "engine/kv_cache.h"
+#include "engine/kv_keep.h"
 #include "engine/model.h"
+#include "engine/model_key.h"
 #include "engine/pass.h"
 
 #include <math.h>
@@ -294,6 +295,34 @@ void oll_context_seq_publish(struct oll_context *ctx, uint32_t seq, const struct
 }
 
 /* ---- embeddings ---- */
+/* ---- pages that outlive the process ---- */
+
+oll_status oll_context_keep(struct oll_context *ctx, const struct oll_keep_params *params,
+                            struct oll_error *err)
+{
+    struct kv_keep_params keep = {.spill = {.folder = params->folder,
+                                            .max_bytes = params->max_bytes,
+                                            .wake = params->wake,
+                                            .arg = params->arg}};
+    if (!ctx->kv->tree || ctx->model->is_dry)
+        return OLL_OK;
+    OLL_TRY(model_key(ctx->model, ctx->kv->dtype, ctx->kv->n_ctx, keep.base.bytes, err));
+    return kv_keep_open(ctx->kv, &keep, err);
+}
+
+bool oll_context_keep_step(struct oll_context *ctx) { return kv_keep_step(ctx->kv); }
+
+bool oll_context_seq_fetch(struct oll_context *ctx, uint32_t seq, const struct oll_space *space,
+                           const int32_t *tokens, uint32_t n, uint32_t held)
+{
+    return seq < ctx->kv->n_seq && kv_keep_fetch(ctx->kv, seq, space_of(space), tokens, n, held);
+}
+
+bool oll_context_seq_fetching(struct oll_context *ctx, uint32_t seq, uint64_t deadline_ns)
+{
+    return seq < ctx->kv->n_seq && kv_keep_poll(ctx->kv, seq, deadline_ns);
+}
+
 
 /* What a model pools when its file does not say: the last state of a decoder, which has seen all.
  */

@@ -224,7 +224,7 @@ static void *engine_thread(void *arg)
         }
         bool embedded = engine_embed_step(e);
         bool stepped = e->env.ctx && engine_step(e);
-        idle = !embedded && !stepped;
+        idle = !embedded && !stepped && !(e->env.ctx && oll_context_keep_step(e->env.ctx));
         /* Relaxed: a count that is seen late is seen the next time. */
         atomic_fetch_add_explicit(&e->n_steps, !idle, memory_order_relaxed);
     }

@@ -8,25 +8,28 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 
-enum { STEP_PREFILL_MIN = 8, STEP_MS = 50 };
+enum { STEP_PREFILL_MIN = 8, STEP_MS = 50, STEP_FETCH_MS = 5 };
 
 void engine_end_slot(struct oll_engine *e, struct slot *slot, oll_status status,
                      const struct oll_error *err)
 {
     struct request *r = slot->request;
+    if (slot->fetching)
+        oll_context_seq_clear(e->env.ctx, slot->seq);
     slot_end(slot, oll_clock_ns());
     engine_fail(e, r, status, err);
 }
 
-/* Whether the slot takes part in steps now: it has a request that is wanted and whose reader keeps
- * up. */
+/* Whether the slot takes part in steps now: it has a request that is wanted, whose prompt is not
+ * being fetched, and whose reader keeps up. */
 static bool is_active(struct oll_engine *e, struct slot *slot, bool *canceled)
 {
     if (!slot->request)
         return false;
+    const bool waits = slot_waits(slot, &e->env, oll_clock_ns() + STEP_FETCH_MS * 1000000u);
     pthread_mutex_lock(&e->mutex);
     *canceled = slot->request->canceled;
-    bool room = slot->request->n_events < REQUEST_MAX_EVENTS;
+    bool room = !waits && slot->request->n_events < REQUEST_MAX_EVENTS;
     pthread_mutex_unlock(&e->mutex);
     return room || *canceled;
 }

@@ -123,6 +123,31 @@ void oll_context_seq_publish(struct oll_context *ctx, uint32_t seq, const struct
  * afterwards. `abort` (NULL: never) as in oll_context_eval. */
 oll_status oll_context_embed(struct oll_context *ctx, const int32_t *tokens, uint32_t n, bool raw,
                              const atomic_bool *abort, float *out,
+/* Pages that outlive the process: what oll_context_seq_publish makes known is also kept in a folder
+ * (kv_keep.h), under a digest of model, adapter, form of the cache, space and tokens. */
+struct oll_keep_params {
+    const char *folder;
+    uint64_t max_bytes; /* of all files in it */
+    void (*wake)(
+        void *arg); /* by other threads: oll_context_keep or _seq_fetching has more to do */
+    void *arg;
+};
+/* Before the first evaluation. A model that shares nothing keeps nothing. */
+oll_status oll_context_keep(struct oll_context *ctx, const struct oll_keep_params *params,
+                            struct oll_error *err) OLL_MUST_USE;
+/* For idle moments: copies one page that is not yet in the folder; false when there is nothing to
+ * do now. */
+bool oll_context_keep_step(struct oll_context *ctx);
+/* Whether the folder has whole pages of the beginning of `tokens` [n] beyond `held` positions,
+ * which memory has. Then they are being read, and the sequence is empty until
+ * oll_context_seq_fetching says false: oll_context_seq_adopt finds them. Any change of the sequence
+ * ends it. */
+bool oll_context_seq_fetch(struct oll_context *ctx, uint32_t seq, const struct oll_space *space,
+                           const int32_t *tokens, uint32_t n, uint32_t held);
+/* Takes in what has been read, until about `deadline_ns` (oll_clock_ns); true while more is to
+ * come. */
+bool oll_context_seq_fetching(struct oll_context *ctx, uint32_t seq, uint64_t deadline_ns);
+
                              struct oll_error *err) OLL_MUST_USE;
 /* The same for two texts in one input: the second begins at tokens[n_first]. */
 oll_status oll_context_embed_pair(struct oll_context *ctx, const int32_t *tokens, uint32_t n,

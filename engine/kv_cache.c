@@ -2,6 +2,7 @@
 
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
+#include "engine/kv_keep.h"
 
 #include <string.h>
 
@@ -27,29 +28,26 @@ static uint32_t ring_columns(const struct kv_cache *kv, uint32_t window)
 static oll_status lay_out_groups(struct kv_cache *kv, const struct oll_model *model,
                                  struct oll_error *err)
 {
+    kv->i_full = -1;
     for (uint32_t il = 0; il < kv->n_layer; il++) {
         /* A window as wide as the context is none; an encoder masks inside its one pass. */
         uint32_t window = model->hp.layers[il].window;
         if (window >= kv->n_ctx || model_is_encoder(model))
             window = 0;
-        if (group_of(kv, window) >= 0)
+        const int known = group_of(kv, window);
+        kv->layer_group[il] = (uint8_t)(known >= 0 ? known : kv->n_group);
+        if (known >= 0)
             continue;
         if (kv->n_group == KV_MAX_GROUPS)
             return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "more than %d different windows",
                             KV_MAX_GROUPS);
+        if (window == 0)
+            kv->i_full = kv->n_group;
         struct kv_group *g = &kv->groups[kv->n_group++];
         g->window = window;
         g->n_col = window ? ring_columns(kv, window) : (uint32_t)oll_div_up(kv->n_ctx, OLL_KV_PAGE);
     }
     return OLL_OK;
-}
-
-static struct kv_group *layer_group(struct kv_cache *kv, const struct oll_model *model, uint32_t il)
-{
-    uint32_t window = model->hp.layers[il].window;
-    int i = group_of(kv, window >= kv->n_ctx || model_is_encoder(model) ? 0 : window);
-    OLL_ASSERT(i >= 0);
-    return &kv->groups[i];
 }
 
 /* Fills the descriptor of a layer but for its buffers; *n_bytes gets the size of its pages. */
@@ -58,7 +56,7 @@ static oll_status lay_out_layer(struct kv_cache *kv, const struct oll_model *mod
 {
     const struct layer_hparams *hp = &model->hp.layers[il];
     const struct oll_device *dev = model->devices[model->placement.layer_device[il]].dev;
-    const struct kv_group *g = layer_group(kv, model, il);
+    const struct kv_group *g = &kv->groups[kv->layer_group[il]];
     uint64_t n_page, k_bytes, v_bytes;
     if (!oll_mul_u64(g->n_col, kv->n_seq, &n_page) || n_page > INT32_MAX ||
         !oll_mul_u64(n_page, dev->ops->kv_page_bytes(kv->dtype, hp->n_head_kv, hp->head_dim_k),
@@ -112,7 +110,8 @@ static oll_status cache_shape(const struct oll_model *model, const struct kv_par
     kv->layers = oll_calloc(kv->n_layer, sizeof *kv->layers);
     kv->buffers = oll_calloc(kv->n_layer, sizeof *kv->buffers);
     kv->seqs = oll_calloc(kv->n_seq, sizeof *kv->seqs);
-    if (!kv->layers || !kv->buffers || !kv->seqs) {
+    kv->layer_group = oll_calloc(kv->n_layer, sizeof *kv->layer_group);
+    if (!kv->layers || !kv->buffers || !kv->seqs || !kv->layer_group) {
         status = OLL_FAIL(err, OLL_ERR_MEMORY, "no memory for the kv cache");
         goto done;
     }
@@ -192,7 +191,7 @@ static oll_status make_layer(struct kv_cache *kv, const struct oll_model *model,
     if (owner == il)
         OLL_TRY(
             oll_buffer_new(model->devices[i_device].dev, (size_t)n_bytes, &kv->buffers[il], err));
-    struct kv_group *g = layer_group(kv, model, il);
+    struct kv_group *g = &kv->groups[kv->layer_group[il]];
     kv->layers[il].buf = kv->buffers[owner];
     kv->layers[il].pages = (struct oll_ints){g->tables[i_device], 0, kv->n_seq * g->n_col};
     return OLL_OK;
@@ -234,6 +233,7 @@ void kv_cache_free(struct kv_cache *kv)
 {
     if (!kv)
         return;
+    kv_keep_close(kv);
     for (uint32_t il = 0; kv->buffers && il < kv->n_layer; il++)
         oll_buffer_free(kv->buffers[il]);
     for (int i = 0; i < kv->n_group; i++)
@@ -242,6 +242,7 @@ void kv_cache_free(struct kv_cache *kv)
     oll_free(kv->buffers);
     oll_free(kv->layers);
     oll_free(kv->seqs);
+    oll_free(kv->layer_group);
     kv_tree_free(kv->tree);
     oll_free(kv->table);
     oll_free(kv);

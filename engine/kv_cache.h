@@ -46,17 +46,22 @@ struct kv_sequence {
     uint32_t dirty_begin, dirty_end; /* columns that the devices' tables lack */
 };
 
+struct kv_keep;
+
 struct kv_cache {
     uint32_t n_ctx, n_seq, n_ubatch;
     enum oll_dtype dtype;
     int n_group;
     struct kv_group groups[KV_MAX_GROUPS];
+    int i_full; /* the group without a window, -1: none */
     uint32_t n_layer;
+    uint8_t *layer_group;        /* [n_layer] */
     struct oll_kv *layers;       /* [n_layer], as ops take them */
     struct oll_buffer **buffers; /* [n_layer], an encoder's first alone */
     struct kv_sequence *seqs;    /* [n_seq] */
     struct kv_tree *tree;        /* NULL: every sequence has pages of its own */
     int32_t *table;              /* [n_seq, n_col] of the only group, with a tree */
+    struct kv_keep *keep;        /* NULL: pages live no longer than the cache (kv_keep.h) */
 };
 
 struct kv_params {
@@ -83,6 +88,17 @@ void kv_cache_commit(struct kv_cache *kv, uint32_t seq, uint32_t n);
 /* Keeps the first n positions. False, and the sequence empty, when a ring has overwritten what
  * position n needs to see. */
 bool kv_cache_truncate(struct kv_cache *kv, uint32_t seq, uint32_t n);
+
+/* ---- contents of pages (kv_page.c) ---- */
+
+/* All layers of the group, one after another. Between passes alone. */
+size_t kv_page_bytes(const struct kv_cache *kv, int group);
+oll_status kv_page_download(const struct kv_cache *kv, int group, int32_t page,
+                            void *to) OLL_MUST_USE;
+oll_status kv_page_upload(struct kv_cache *kv, int group, int32_t page,
+                          const void *from) OLL_MUST_USE;
+/* False when memory is short. */
+bool kv_page_copy(struct kv_cache *kv, int group, int32_t to, int32_t from);
 
 /* ---- common beginnings (kv_share.c) ---- */
 

@@ -3,6 +3,7 @@
 #include "engine/kv_cache.h"
 
 #include "engine/base/mem.h"
+#include "engine/kv_keep.h"
 
 static int32_t *row_of(const struct kv_cache *kv, uint32_t seq)
 {
@@ -46,45 +47,12 @@ oll_status kv_cache_reserve(struct kv_cache *kv, uint32_t seq, uint32_t n, struc
     return upload_table(kv, seq, err);
 }
 
-/* ---- copies ---- */
-
-/* Copies a page of K or V (area at `off`) through `stage`. */
-static oll_status copy_area(const struct oll_kv *layer, size_t off, uint32_t head_dim, int32_t to,
-                            int32_t from, void *stage)
-{
-    size_t n = layer->buf->dev->ops->kv_page_bytes(layer->dtype, layer->n_head_kv, head_dim);
-    OLL_TRY(oll_buffer_download(layer->buf, off + (size_t)from * n, stage, n, NULL));
-    return oll_buffer_upload(layer->buf, off + (size_t)to * n, stage, n, NULL);
-}
-
-/* Copies a page in all layers, through host memory: the devices are idle between passes, and it is
- * at most one page per request. */
-static bool copy_page(struct kv_cache *kv, int32_t to, int32_t from)
-{
-    size_t most = 0;
-    for (uint32_t il = 0; il < kv->n_layer; il++) {
-        const struct oll_kv *l = &kv->layers[il];
-        uint32_t dim = l->head_dim_k > l->head_dim_v ? l->head_dim_k : l->head_dim_v;
-        size_t n = l->buf->dev->ops->kv_page_bytes(l->dtype, l->n_head_kv, dim);
-        most = n > most ? n : most;
-    }
-    void *stage = oll_alloc(most, 1);
-    bool ok = stage != NULL;
-    for (uint32_t il = 0; ok && il < kv->n_layer; il++) {
-        const struct oll_kv *l = &kv->layers[il];
-        ok = copy_area(l, l->k_off, l->head_dim_k, to, from, stage) == OLL_OK &&
-             copy_area(l, l->v_off, l->head_dim_v, to, from, stage) == OLL_OK;
-    }
-    oll_free(stage);
-    return ok;
-}
-
 /* A page of the sequence's own with what `from` holds; KV_NO_PAGE when there is no room. */
 static int32_t take_copy(struct kv_cache *kv, int32_t from)
 {
     kv_tree_hold(kv->tree, from); /* else the copy might take its place */
     int32_t page = kv_tree_take(kv->tree);
-    if (page != KV_NO_PAGE && !copy_page(kv, page, from)) {
+    if (page != KV_NO_PAGE && !kv_page_copy(kv, 0, page, from)) {
         kv_tree_drop(kv->tree, page);
         page = KV_NO_PAGE;
     }
@@ -106,6 +74,7 @@ static void let_go(struct kv_cache *kv, uint32_t seq, uint32_t n_held)
 bool kv_cache_cut(struct kv_cache *kv, uint32_t seq, uint32_t n)
 {
     struct kv_sequence *s = &kv->seqs[seq];
+    kv_keep_end(kv, seq);
     if (n > s->n)
         n = s->n;
     const uint32_t col = n / OLL_KV_PAGE;
@@ -175,6 +144,7 @@ void kv_cache_publish(struct kv_cache *kv, uint32_t seq, struct kv_space space,
         int32_t known = kv_tree_find(kv->tree, space, parent, own);
         if (known == KV_NO_PAGE) {
             kv_tree_add(kv->tree, space, parent, own, page);
+            kv_keep_know(kv, space, parent, own, page);
             continue;
         }
         /* Another sequence was first: its page says the same, ours is free. */

@@ -18,8 +18,10 @@ struct kv_tree {
     uint32_t n_page, n_bucket; /* a power of two */
     int32_t free;
     uint64_t tick;
-    struct kv_page *pages; /* [n_page] */
-    int32_t *buckets;      /* [n_bucket] */
+    struct kv_page *pages;                   /* [n_page] */
+    int32_t *buckets;                        /* [n_bucket] */
+    void (*forget)(void *arg, int32_t page); /* NULL: nobody wants to know */
+    void *forget_arg;
 };
 
 oll_status kv_tree_new(uint32_t n_page, struct kv_tree **out, struct oll_error *err)
@@ -53,6 +55,12 @@ void kv_tree_free(struct kv_tree *tree)
     oll_free(tree->pages);
     oll_free(tree->buckets);
     oll_free(tree);
+}
+
+void kv_tree_watch(struct kv_tree *tree, void (*forget)(void *arg, int32_t page), void *arg)
+{
+    tree->forget = forget;
+    tree->forget_arg = arg;
 }
 
 /* ---- finding ---- */
@@ -161,6 +169,8 @@ int32_t kv_tree_take(struct kv_tree *tree)
         page = oldest_leaf(tree);
         if (page == KV_NO_PAGE)
             return KV_NO_PAGE;
+        if (tree->forget)
+            tree->forget(tree->forget_arg, page);
         forget(tree, page);
     }
     tree->pages[page].n_holders = 1;

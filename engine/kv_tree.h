@@ -36,6 +36,10 @@ struct kv_tree;
 oll_status kv_tree_new(uint32_t n_page, struct kv_tree **out, struct oll_error *err) OLL_MUST_USE;
 void kv_tree_free(struct kv_tree *tree); /* NULL is accepted */
 
+/* `forget` is called with each known page that is about to be taken, while it still holds what it
+ * held; it must not call the tree. */
+void kv_tree_watch(struct kv_tree *tree, void (*forget)(void *arg, int32_t page), void *arg);
+
 /* A page that holds nothing, with one holder; KV_NO_PAGE when all are held. */
 int32_t kv_tree_take(struct kv_tree *tree);
 void kv_tree_hold(struct kv_tree *tree, int32_t page);

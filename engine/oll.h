@@ -30,6 +30,8 @@ struct oll_engine_params {
     const char *model_path;
     const char *devices;      /* "cpu", "ref", "cpu:0-9,ref:10-29" (layers); NULL: "cpu" */
     const char *adapter_path; /* LoRA adapter (GGUF) that is applied to the model; NULL: none */
+    const char *prefix_folder; /* keeps beginnings of prompts beyond the process; NULL: none */
+    uint64_t prefix_bytes;     /* most that is kept there, for all models */
     uint32_t n_ctx;           /* window of one slot; 0: min(trained, 4096) */
     uint32_t n_slots;         /* requests served at once; 0: 1 */
     uint32_t n_ubatch;        /* most tokens of one forward pass; 0: 512 */

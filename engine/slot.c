@@ -66,6 +66,18 @@ static uint32_t reuse(const struct slot *slot, const struct slot_env *env, const
     return oll_context_seq_adopt(env->ctx, slot->seq, &r->space, tokens->ids, limit);
 }
 
+bool slot_waits(struct slot *slot, const struct slot_env *env, uint64_t deadline_ns)
+{
+    if (!slot->fetching)
+        return false;
+    if (oll_context_seq_fetching(env->ctx, slot->seq, deadline_ns))
+        return true;
+    slot->fetching = false;
+    slot->n_cached = oll_context_seq_adopt(env->ctx, slot->seq, &slot->space, slot->tokens.ids,
+                                           (uint32_t)slot->tokens.n - 1);
+    return false;
+}
+
 /* A forced call in a format whose replies are messages has its header in its grammar. */
 static const struct chat_call_shape *forced_message(const struct request *r,
                                                     const struct chat_parser_config *config)
@@ -119,6 +131,8 @@ oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct requ
         OLL_TRY_DONE(oll_tokens_add(&slot->history, tokens->ids[i]));
 
     slot->n_cached = reuse(slot, env, r, tokens);
+    slot->fetching = oll_context_seq_fetch(env->ctx, slot->seq, &r->space, tokens->ids,
+                                           (uint32_t)tokens->n - 1, slot->n_cached);
     slot->space = r->space;
     slot->n_prompt = (uint32_t)tokens->n;
     slot->n_keep = prompt->n_keep;
@@ -468,6 +482,7 @@ void slot_end(struct slot *slot, uint64_t now)
     slot->idle_since = now;
 }
 
+    slot->fetching = false;
 void slot_free(struct slot *slot)
 {
     slot_end(slot, 0);

@@ -141,6 +141,8 @@ static const struct cli_variable variables[] = {
     {"OLL_LOG", "json: lines of the log as JSON objects"},
     {"OLL_OPEN", "1: clients of other machines may change models without a key"},
     {"OLLAMA_LOAD_TIMEOUT", "How long a load may stand still (default 5m; 0: for ever)"},
+    {"OLL_PREFIX_CACHE_DIR", "Folder that keeps beginnings of prompts beyond restarts (mode 0700)"},
+    {"OLL_PREFIX_CACHE_SIZE", "Most that is kept there, for all models (500M, 8G; default 8G)"},
     {"OLL_RUNNERS", "0: models run in the server's process, not in one of their own"},
     {"OLL_RUNNER_TIMEOUT", "A runner without a sign of life is ended (default 30s; 0: never)"},
     {"OLL_SANDBOX", "0: runners may open files, connections and programs (default 1)"},

@@ -9,7 +9,7 @@
 #if UINTPTR_MAX == UINT64_MAX
 #define SAME_FIELDS(type, n_bytes, walk)                                                           \
     _Static_assert(sizeof(struct type) == (n_bytes), "a field changed: see " walk " below")
-SAME_FIELDS(oll_engine_params, 48, "walk_params");
+SAME_FIELDS(oll_engine_params, 64, "walk_params");
 SAME_FIELDS(oll_model_info, 96, "walk_info");
 SAME_FIELDS(oll_options, 88, "walk_options");
 SAME_FIELDS(oll_token_bias, 8, "walk_bias");

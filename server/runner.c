@@ -1,6 +1,8 @@
 #include "server/runner.h"
 
 #include "engine/base/mem.h"
+#include "server/env.h"
+#include "server/prefix_cache.h"
 #include "server/runner_process.h"
 
 /* One of the two is NULL. */
@@ -12,11 +14,14 @@ struct runner_engine {
 oll_status runner_open(struct runners *runners, const struct runner_wish *wish,
                        struct runner_engine **out, struct oll_error *err)
 {
+    char folder[ENV_TEXT_MAX];
+    struct runner_wish own = *wish;
     struct runner_engine *e = oll_calloc(1, sizeof *e);
     if (!e)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for a model");
-    oll_status status = runners ? runner_process_open(runners, wish, &e->process, err)
-                                : oll_engine_open(&wish->params, &e->local, err);
+    prefix_cache_settings(&own.params, folder, sizeof folder);
+    oll_status status = runners ? runner_process_open(runners, &own, &e->process, err)
+                                : oll_engine_open(&own.params, &e->local, err);
     if (status != OLL_OK) {
         oll_free(e);
         return status;

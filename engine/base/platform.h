@@ -23,6 +23,8 @@ bool oll_platform_pin(int cpu_id);
 void oll_platform_move(int cpu_id);
 /* Lets the calling thread run on all `n` processors again. */
 void oll_platform_unpin(const int *cpu_ids, int n);
+/* The calling thread gives way to all others from now on, where the system allows it. */
+void oll_platform_background(void);
 /* Lets other threads of this processor run first. */
 void oll_platform_yield(void);
 

@@ -126,6 +126,12 @@ void oll_platform_move(int cpu_id)
         sched_setaffinity(0, sizeof before, &before);
 }
 
+/* A nice value belongs to a thread here, not to the process as POSIX has it. */
+void oll_platform_background(void)
+{
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 19);
+}
+
 void oll_platform_unpin(const int *cpu_ids, int n)
 {
     cpu_set_t set;

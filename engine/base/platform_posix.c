@@ -45,6 +45,8 @@ void oll_platform_unpin(const int *cpu_ids, int n)
     (void)n;
 }
 
+void oll_platform_background(void) {}
+
 void oll_platform_yield(void) { sched_yield(); }
 
 bool oll_platform_clone_file(int to_fd, int from_fd)
