@@ -9,6 +9,7 @@
 #include "engine/engine_internal.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/log.h"
 #include "engine/base/mem.h"
 
 #include <string.h>
@@ -251,6 +252,24 @@ static oll_status alloc_arrays(struct oll_engine *e, uint32_t n_slots, struct ol
     return OLL_OK;
 }
 
+static void wake(void *arg)
+{
+    struct oll_engine *e = arg;
+    pthread_mutex_lock(&e->mutex);
+    engine_poke(e);
+    pthread_mutex_unlock(&e->mutex);
+}
+
+/* A folder that cannot be used is no reason not to serve the model. */
+static void keep_prefixes(struct oll_engine *e, const struct oll_engine_params *p)
+{
+    struct oll_error err = {0};
+    const struct oll_keep_params keep = {
+        .folder = p->prefix_folder, .max_bytes = p->prefix_bytes, .wake = wake, .arg = e};
+    if (p->prefix_folder && oll_context_keep(e->env.ctx, &keep, &err) != OLL_OK)
+        oll_log_warn("engine", "prefixes are not kept: %s", oll_error_text(&err));
+}
+
 static oll_status open_contexts(struct oll_engine *e, const struct oll_engine_params *p,
                                 struct oll_error *err)
 {
@@ -269,6 +288,7 @@ static oll_status open_contexts(struct oll_engine *e, const struct oll_engine_pa
     if (e->context_params.n_ubatch && e->context_params.n_ubatch < n_slots)
         e->context_params.n_ubatch = n_slots;
     OLL_TRY(oll_context_new(e->model, &e->context_params, &e->env.ctx, err));
+    keep_prefixes(e, p);
     e->info.n_ctx = oll_context_n_ctx(e->env.ctx);
     if (e->info.n_ctx < 2)
         return OLL_FAIL(err, OLL_ERR_ARG,

@@ -233,6 +233,8 @@ static void walk_params(struct walk *w, struct oll_engine_params *p)
     some_text(w, &p->model_path);
     text(w, &p->devices);
     text(w, &p->adapter_path);
+    text(w, &p->prefix_folder);
+    u64(w, &p->prefix_bytes);
     u32(w, &p->n_ctx);
     u32(w, &p->n_slots);
     u32(w, &p->n_ubatch);
