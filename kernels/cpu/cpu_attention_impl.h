@@ -15,8 +15,17 @@
 #include <math.h>
 #include <string.h>
 
-/* Vectors side by side: 32 keys with vectors of 16, else 16 keys, or 4 in plain C. */
-enum { ATT_NV = VW == 1 ? 4 : VW == 4 ? 4 : 2 };
+/* Vectors side by side: 32 keys with vectors of 16, else 16 keys, or 4 in plain C. Few rows take
+ * more of them, so that as many accumulators are at work: keys of up to four pages. */
+enum { ATT_NV = VW == 1 ? 4 : VW == 4 ? 4 : 2, ATT_NV_MAX = VW < 8 ? ATT_NV : 8 };
+
+CPU_INLINE uint32_t att_wide(uint32_t r)
+{
+    uint32_t nv = ATT_NV;
+    while (nv < ATT_NV_MAX && 2 * nv * r <= ATT_NV * CPU_ATT_R)
+        nv *= 2;
+    return nv;
+}
 
 /* R rows of a tile and the positions of the chunk that some of them see: scores from `first` to
  * `last`, whole pages, values from `begin` to `end`. */
@@ -31,43 +40,74 @@ CPU_INLINE vf att_load(const void *p, size_t at, int is_f16)
     return is_f16 ? vf_load_f16((const uint16_t *)p + at) : vf_load((const float *)p + at);
 }
 
-/* Scores of r queries q [r, n] with ATT_NV vectors of keys; `at` has the place of each vector's
- * first element. */
-CPU_INLINE void att_dot(const float *q, uint32_t n, const void *k, const size_t at[ATT_NV],
-                        float *s, uint32_t r, int is_f16)
+/* Few rows read the cache once at the speed of memory; many find it in the second cache. */
+CPU_INLINE int att_is_streaming(uint32_t r) { return r <= 4; }
+
+/* Element (d, slot) of a page of keys; d 0 of the vector that begins with position j. */
+CPU_INLINE size_t att_key_at(uint32_t j, uint32_t n)
 {
-    vf acc[CPU_ATT_R][ATT_NV];
+    const uint32_t slot = j % OLL_KV_PAGE;
+    return (size_t)(slot / CPU_KV_HALF) * n * CPU_KV_HALF + slot % CPU_KV_HALF;
+}
+
+/* Where the keys from position j on lie; past the last ones, values as many positions after the
+ * first. */
+CPU_INLINE const char *att_after(const struct att_rows *b, uint32_t j, size_t size)
+{
+    const struct cpu_attention_tile *t = b->t;
+    if (j < b->last)
+        return (const char *)t->k[j / OLL_KV_PAGE] + att_key_at(j, t->head_dim_k) * size;
+    j = j - b->last + b->first;
+    j = j < b->last ? j : b->first;
+    return (const char *)t->v[j / OLL_KV_PAGE] + att_key_at(j, t->head_dim_v) * size;
+}
+
+/* Scores of r queries with the keys of nv vectors from position j on. Pages lie apart, so hardware
+ * prefetchers lose their way at the end of each: the keys after these (after the last keys, the
+ * first values) are asked for meanwhile. */
+CPU_INLINE void att_dot(const struct att_rows *b, uint32_t j, uint32_t r, uint32_t nv, int is_f16)
+{
+    enum { LINE = 64 };
+    const struct cpu_attention_tile *t = b->t;
+    const uint32_t n = t->head_dim_k, n_half = nv * VW / CPU_KV_HALF;
+    const size_t size = is_f16 ? sizeof(uint16_t) : sizeof(float);
+    const float *q = t->q + (size_t)b->row * n;
+    const char *key[ATT_NV_MAX], *ahead[ATT_NV_MAX];
+    vf acc[CPU_ATT_R][ATT_NV_MAX];
+    for (uint32_t v = 0; v < nv; v++)
+        key[v] = (const char *)t->k[(j + v * VW) / OLL_KV_PAGE] + att_key_at(j + v * VW, n) * size;
+    for (uint32_t h = 0; att_is_streaming(r) && h < n_half; h++) {
+        ahead[h] = att_after(b, j + nv * VW + h * CPU_KV_HALF, size);
+    }
     for (uint32_t i = 0; i < r; i++)
-        for (uint32_t v = 0; v < ATT_NV; v++)
+        for (uint32_t v = 0; v < nv; v++)
             acc[i][v] = vf_set1(0);
     for (uint32_t d = 0; d < n; d++) {
-        vf key[ATT_NV];
-        for (uint32_t v = 0; v < ATT_NV; v++)
-            key[v] = att_load(k, at[v] + (size_t)d * CPU_KV_HALF, is_f16);
+        const size_t at = (size_t)d * CPU_KV_HALF * size;
+        vf k[ATT_NV_MAX];
+        for (uint32_t h = 0; att_is_streaming(r) && h < n_half && at % LINE == 0; h++)
+            __builtin_prefetch(ahead[h] + at);
+        for (uint32_t v = 0; v < nv; v++)
+            k[v] = att_load(key[v] + at, 0, is_f16);
         for (uint32_t i = 0; i < r; i++) {
-            vf b = vf_set1(q[(size_t)i * n + d]);
-            for (uint32_t v = 0; v < ATT_NV; v++)
-                acc[i][v] = vf_fma(b, key[v], acc[i][v]);
+            vf x = vf_set1(q[(size_t)i * n + d]);
+            for (uint32_t v = 0; v < nv; v++)
+                acc[i][v] = vf_fma(x, k[v], acc[i][v]);
         }
     }
     for (uint32_t i = 0; i < r; i++)
-        for (uint32_t v = 0; v < ATT_NV; v++)
-            vf_store(s + (size_t)i * CPU_ATT_CHUNK + v * VW, acc[i][v]);
+        for (uint32_t v = 0; v < nv; v++)
+            vf_store(t->s + (size_t)i * CPU_ATT_CHUNK + j + v * VW, acc[i][v]);
 }
 
 CPU_INLINE void att_scores(const struct att_rows *b, uint32_t r, int is_f16)
 {
-    const struct cpu_attention_tile *t = b->t;
-    const uint32_t n = t->head_dim_k;
-    const float *q = t->q + (size_t)b->row * n;
-    for (uint32_t j = b->first; j < b->last; j += ATT_NV * VW) {
-        size_t at[ATT_NV];
-        for (uint32_t v = 0; v < ATT_NV; v++) {
-            const uint32_t slot = j % OLL_KV_PAGE + v * VW;
-            at[v] = (size_t)(slot / CPU_KV_HALF) * n * CPU_KV_HALF + slot % CPU_KV_HALF;
-        }
-        att_dot(q, n, t->k[j / OLL_KV_PAGE], at, t->s + j, r, is_f16);
-    }
+    const uint32_t wide = att_wide(r);
+    uint32_t j = b->first;
+    for (; j + wide * VW <= b->last; j += wide * VW)
+        att_dot(b, j, r, wide, is_f16);
+    for (; j < b->last; j += ATT_NV * VW)
+        att_dot(b, j, r, ATT_NV, is_f16);
 }
 
 /* Values d .. d + nv * VW of r rows: sum over positions of p v. Positions that no row sees may hold
@@ -75,15 +115,24 @@ CPU_INLINE void att_scores(const struct att_rows *b, uint32_t r, int is_f16)
 CPU_INLINE void att_values_at(const struct att_rows *b, uint32_t d, uint32_t r, uint32_t nv,
                               int is_f16)
 {
+    enum { AHEAD = 16 };
     const struct cpu_attention_tile *t = b->t;
     const uint32_t n = t->head_dim_v;
-    vf acc[CPU_ATT_R][ATT_NV];
+    const size_t size = is_f16 ? sizeof(uint16_t) : sizeof(float);
+    vf acc[CPU_ATT_R][ATT_NV_MAX];
     for (uint32_t i = 0; i < r; i++)
         for (uint32_t v = 0; v < nv; v++)
             acc[i][v] = vf_set1(0);
     for (uint32_t j = b->begin; j < b->end; j++) {
         const void *page = t->v[j / OLL_KV_PAGE];
-        vf value[ATT_NV];
+        vf value[ATT_NV_MAX];
+        if (att_is_streaming(r) && j + AHEAD < b->end) {
+            const uint32_t next = j + AHEAD;
+            const char *p = (const char *)t->v[next / OLL_KV_PAGE] +
+                            ((size_t)(next % OLL_KV_PAGE) * n + d) * size;
+            for (size_t line = 0; line < nv * VW * size; line += 64)
+                __builtin_prefetch(p + line);
+        }
         for (uint32_t v = 0; v < nv; v++)
             value[v] = att_load(page, (size_t)(j % OLL_KV_PAGE) * n + d + v * VW, is_f16);
         for (uint32_t i = 0; i < r; i++) {
@@ -99,10 +148,13 @@ CPU_INLINE void att_values_at(const struct att_rows *b, uint32_t d, uint32_t r, 
 
 CPU_INLINE void att_values(const struct att_rows *b, uint32_t r, int is_f16)
 {
+    const uint32_t n = b->t->head_dim_v, wide = att_wide(r);
     uint32_t d = 0;
-    for (; d + ATT_NV * VW <= b->t->head_dim_v; d += ATT_NV * VW)
+    for (; d + wide * VW <= n; d += wide * VW)
+        att_values_at(b, d, r, wide, is_f16);
+    for (; d + ATT_NV * VW <= n; d += ATT_NV * VW)
         att_values_at(b, d, r, ATT_NV, is_f16);
-    for (; d < b->t->head_dim_v; d += VW)
+    for (; d < n; d += VW)
         att_values_at(b, d, r, 1, is_f16);
 }
 
