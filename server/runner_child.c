@@ -168,6 +168,7 @@ static void set_signals(void)
     signal(SIGTERM, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is like a full disk: the write says so */
 }
 
 static oll_status load(struct child *c)
