@@ -13,6 +13,7 @@ build pkg-config cmd pkg-config
 build libssl-dev lib libcrypto
 build libcurl4-openssl-dev lib libcurl
 comfort libedit-dev lib libedit
+comfort libzstd-dev lib libzstd
 model python3 cmd python3
 model python3-pip python pip
 check clang-19 cmd clang-19
@@ -95,7 +96,7 @@ install_packages() {
 install_comfort() {
   local missing
   missing=$(missing_packages comfort | tr '\n' ' ')
-  [ -z "$missing" ] || (install_packages comfort) 2>/dev/null || say "going on without ${missing% }: no line editing in the chat"
+  [ -z "$missing" ] || (install_packages comfort) 2>/dev/null || say "going on without ${missing% } (libedit: line editing in the chat; libzstd: compressed bodies of requests)"
 }
 
 # free_mib FOLDER: free space in MiB.

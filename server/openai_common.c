@@ -1,5 +1,6 @@
 #include "server/openai_common.h"
 
+#include "server/body_zstd.h"
 #include "server/decode.h"
 #include "server/ollama_reply.h"
 
@@ -7,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 enum { ERROR_JSON_MAX = 16 * OLL_ERROR_TEXT_MAX, OPTIONS_BYTES_MAX = 1024 * 1024 };
@@ -78,11 +80,30 @@ void openai_send(struct http_request *req, struct oll_strbuf *json)
         http_reply_send(req, 200, "application/json", json->data, json->len);
 }
 
+/* The body becomes what it was before it was compressed. */
+static oll_status decompress(struct http_request *req, struct oll_error *err)
+{
+    struct oll_strbuf text;
+    oll_strbuf_init(&text, BODY_ZSTD_BYTES_MAX);
+    oll_status status = body_zstd_read(req->body, req->n_body, &text, err);
+    if (status == OLL_OK) {
+        req->n_body = text.len;
+        req->body = oll_arena_strndup(req->arena, text.len ? text.data : "", text.len);
+        if (!req->body)
+            status = OLL_FAIL(err, OLL_ERR_MEMORY, "the request needs more memory than allowed");
+    }
+    oll_strbuf_free(&text);
+    return status;
+}
+
 oll_status openai_decode_body(struct http_request *req, const char *type,
                               const struct oll_json **root, struct oll_error *err)
 {
+    const char *encoding = http_request_header(req, "Content-Encoding");
     if (req->n_body == 0)
         return OLL_FAIL(err, OLL_ERR_ARG, "EOF");
+    if (encoding && strcasecmp(encoding, "zstd") == 0)
+        OLL_TRY(decompress(req, err));
     return decode_body(req, type, root, err);
 }
 

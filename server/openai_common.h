@@ -15,7 +15,8 @@ void openai_fail(struct ollama_call *call, int status, const char *text, bool st
 /* A whole JSON reply with a line's end; 500 when the buffer has failed. */
 void openai_send(struct http_request *req, struct oll_strbuf *json);
 
-/* As decode_body, with the text that an empty body has on these routes. */
+/* As decode_body, with the text that an empty body has on these routes; a body that zstd has
+ * compressed (Content-Encoding) is read, too. */
 oll_status openai_decode_body(struct http_request *req, const char *type,
                               const struct oll_json **root, struct oll_error *err) OLL_MUST_USE;
 

@@ -202,6 +202,7 @@ def check_calls(tree):
 LIBRARIES = {
     "openssl/": ("engine/base/crypto.c",),
     "histedit.h": ("server/cli_line.c",),
+    "zstd.h": ("server/body_zstd.c",),
     "curl/": ("registry/https.c",),
     "vulkan/": ("kernels/vulkan/vulkan_device.c",),
 }
