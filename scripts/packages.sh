@@ -28,6 +28,8 @@ check groff cmd groff
 check btrfs-progs cmd mkfs.btrfs
 check openssh-client cmd ssh-keygen
 check debootstrap cmd debootstrap
+check chromium cmd chromium
+check chromium-driver cmd chromedriver
 check python3-venv python ensurepip
 check python3-jinja2 python jinja2
 check python3-jsonschema python jsonschema
