@@ -192,7 +192,8 @@ static oll_status run_ubatch(struct oll_context *ctx, const atomic_bool *abort, 
     return OLL_OK;
 }
 
-static oll_status reserve_logits(struct oll_context *ctx, uint32_t n_rows, struct oll_error *err)
+oll_status oll_context_reserve_logits(struct oll_context *ctx, uint32_t n_rows,
+                                      struct oll_error *err)
 {
     size_t n;
     if (!oll_mul_size(n_rows, ctx->model->hp.n_vocab, &n) || n > SIZE_MAX / sizeof(float))
@@ -229,7 +230,7 @@ oll_status oll_context_eval(struct oll_context *ctx, const struct oll_batch *bat
         return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "architecture %s is an encoder: it has no logits",
                         ctx->model->hp.prefix);
     OLL_TRY(batch_check(batch, ctx->kv, n_vocab, &n_wanted, err));
-    OLL_TRY(reserve_logits(ctx, n_wanted, err));
+    OLL_TRY(oll_context_reserve_logits(ctx, n_wanted, err));
     remember(ctx);
     for (uint32_t i = 0; i < batch->n;) {
         i += batch_take(batch, i, ctx->kv, &ctx->ub);
@@ -294,7 +295,6 @@ void oll_context_seq_publish(struct oll_context *ctx, uint32_t seq, const struct
         kv_cache_publish(ctx->kv, seq, space_of(space), tokens, n);
 }
 
-/* ---- embeddings ---- */
 /* ---- pages that outlive the process ---- */
 
 oll_status oll_context_keep(struct oll_context *ctx, const struct oll_keep_params *params,
@@ -323,6 +323,7 @@ bool oll_context_seq_fetching(struct oll_context *ctx, uint32_t seq, uint64_t de
     return seq < ctx->kv->n_seq && kv_keep_poll(ctx->kv, seq, deadline_ns);
 }
 
+/* ---- embeddings ---- */
 
 /* What a model pools when its file does not say: the last state of a decoder, which has seen all.
  */

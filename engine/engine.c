@@ -242,13 +242,30 @@ static oll_status alloc_arrays(struct oll_engine *e, uint32_t n_slots, struct ol
     e->tokens = oll_calloc(e->n_ubatch, sizeof *e->tokens);
     e->seq = oll_calloc(e->n_ubatch, sizeof *e->seq);
     e->want = oll_calloc(e->n_ubatch, sizeof *e->want);
-    if (!e->slots || !e->sampled || !e->tokens || !e->seq || !e->want)
+    e->offers = oll_calloc(n_slots, sizeof *e->offers);
+    if (!e->slots || !e->sampled || !e->tokens || !e->seq || !e->want || !e->offers)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for %u slots", n_slots);
     e->n_slots = n_slots;
+    speculate_costs_init(&e->costs);
     for (uint32_t i = 0; i < n_slots; i++) {
         e->slots[i].seq = i;
         e->slots[i].idle_since = i;
     }
+    return OLL_OK;
+}
+
+/* All that speculation needs is taken here: later it cannot fail for want of memory. Every layer
+ * kind there is can forget its newest positions: rings of sliding windows hold a pass more than
+ * their window. */
+static oll_status open_speculation(struct oll_engine *e, struct oll_error *err)
+{
+    uint32_t n_rows = e->n_slots + SPECULATE_MAX;
+    if (n_rows > e->n_ubatch)
+        n_rows = e->n_ubatch;
+    OLL_TRY(oll_context_reserve_logits(e->env.ctx, n_rows, err));
+    for (uint32_t i = 0; i < e->n_slots; i++)
+        OLL_TRY(speculate_init(&e->slots[i].speculator, e->info.n_ctx, err));
+    e->speculates = true;
     return OLL_OK;
 }
 
@@ -297,7 +314,8 @@ static oll_status open_contexts(struct oll_engine *e, const struct oll_engine_pa
     e->info.kv_bytes = oll_context_kv_bytes(e->env.ctx);
     e->info.activation_bytes = oll_context_activation_bytes(e->env.ctx);
     e->n_ubatch = oll_context_n_ubatch(e->env.ctx);
-    return alloc_arrays(e, n_slots, err);
+    OLL_TRY(alloc_arrays(e, n_slots, err));
+    return p->no_speculation ? OLL_OK : open_speculation(e, err);
 }
 
 /* Text of the token in a role; "" when there is none. */
@@ -403,6 +421,7 @@ void oll_engine_close(struct oll_engine *e)
     oll_free(e->tokens);
     oll_free(e->seq);
     oll_free(e->want);
+    oll_free(e->offers);
     oll_context_free(e->env.ctx);
     oll_context_free(e->embed_ctx);
     chat_model_close(&e->prompt_env.chat);

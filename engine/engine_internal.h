@@ -36,7 +36,10 @@ struct oll_engine {
     uint8_t *want;
     struct slot **sampled; /* [n_slots] slots whose last token is in the step */
     uint32_t n_ubatch;
-    double prefill_rate; /* of steps that decode, tokens per second; 0: not known yet */
+    bool speculates;
+    struct speculate_costs costs;
+    struct speculate_offer *offers; /* [n_slots] of slots that decode, in the order of the step */
+    double prefill_rate;            /* of steps that decode, tokens per second; 0: not known yet */
 
     struct request *embedding; /* request whose inputs are being embedded */
     uint32_t i_input;

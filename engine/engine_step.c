@@ -51,8 +51,9 @@ static uint32_t prefill_budget(const struct oll_engine *e, bool decodes)
 }
 
 struct step {
-    uint32_t n, n_sampled; /* tokens, slots that sample */
-    bool decodes;          /* short, and some reply would wait for what is done twice */
+    uint32_t n, n_sampled, n_rows; /* tokens, slots that sample, rows of logits */
+    uint32_t n_decoding, n_draft;  /* slots that decode, tokens drafted for them */
+    bool decodes;                  /* short, and some reply would wait for what is done twice */
 };
 
 static void step_add(struct oll_engine *e, struct step *step, struct slot *slot, uint32_t n)
@@ -64,9 +65,52 @@ static void step_add(struct oll_engine *e, struct step *step, struct slot *slot,
         e->seq[step->n] = (int32_t)slot->seq;
         e->want[step->n++] = last && i + 1 == n;
     }
-    if (last)
+    if (last) {
+        slot->i_row = step->n_rows++;
+        slot->draft.n_taken = 0;
         e->sampled[step->n_sampled++] = slot;
+    }
     slot->in_step = true;
+}
+
+/* What the slot would draft behind its one waiting token: not for the first token of a reply, which
+ * must not wait for the index of its prompt, and not beyond the reply's or the window's end. */
+static void offer_draft(struct oll_engine *e, struct slot *slot, struct speculate_offer *offer)
+{
+    const uint32_t n = (uint32_t)slot->tokens.n, n_ctx = oll_context_n_ctx(e->env.ctx);
+    uint32_t n_max = slot->max_reply > slot->n_reply ? slot->max_reply - slot->n_reply - 1 : 0;
+    n_max = n_max < n_ctx - n ? n_max : n_ctx - n;
+    offer->n = offer->n_taken = 0;
+    if (slot->n_reply > 0 && !slot->request->ask.no_speculation)
+        speculate_look(&slot->speculator, slot->tokens.ids, n, n_max, offer);
+}
+
+/* Adds the drafts of the slots [n_decoding] that stand in the step to their tokens. Beside prompts
+ * nothing is drafted: their tokens make rows dear, and none of them is in vain. */
+static void step_draft(struct oll_engine *e, struct step *step, bool has_prompts)
+{
+    struct slot *const *slots = e->sampled;
+    if (!e->speculates || step->n_decoding == 0)
+        return;
+    for (uint32_t i = 0; i < step->n_decoding; i++)
+        offer_draft(e, slots[i], &e->offers[i]);
+    if (has_prompts)
+        return;
+    step->n_draft =
+        speculate_share(&e->costs, e->offers, step->n_decoding, e->n_ubatch - step->n_decoding);
+    step->n = step->n_rows = 0;
+    for (uint32_t i = 0; i < step->n_decoding; i++) {
+        struct slot *slot = slots[i];
+        slot->draft = e->offers[i];
+        slot->i_row = step->n_rows;
+        for (uint32_t k = 0; k <= slot->draft.n_taken; k++) {
+            e->tokens[step->n] =
+                k ? slot->draft.tokens[k - 1] : slot->tokens.ids[slot->tokens.n - 1];
+            e->seq[step->n] = (int32_t)slot->seq;
+            e->want[step->n++] = true;
+            step->n_rows++;
+        }
+    }
 }
 
 /* Fills the arrays: decoding slots first, then prompts in the order of arrival within the budget.
@@ -74,7 +118,7 @@ static void step_add(struct oll_engine *e, struct step *step, struct slot *slot,
 static void step_build(struct oll_engine *e, struct step *step)
 {
     struct slot *prompts = NULL;
-    bool canceled = false;
+    bool canceled = false, has_prompts = false;
     *step = (struct step){0};
     for (uint32_t i = 0; i < e->n_slots && step->n < e->n_ubatch; i++) {
         struct slot *slot = &e->slots[i];
@@ -85,8 +129,12 @@ static void step_build(struct oll_engine *e, struct step *step)
             engine_end_slot(e, slot, OLL_ERR_CANCELED, NULL);
         else if (waiting_tokens(e, slot) == 1)
             step_add(e, step, slot, 1);
+        else
+            has_prompts = true;
     }
+    step->n_decoding = step->n;
     step->decodes = step->n > 0;
+    step_draft(e, step, has_prompts);
     uint32_t budget = prefill_budget(e, step->decodes);
     for (uint64_t after = 0; budget > 0 && step->n < e->n_ubatch; after = prompts->request->id) {
         prompts = NULL;
@@ -107,24 +155,64 @@ static void step_build(struct oll_engine *e, struct step *step)
     }
 }
 
-static void deliver(struct oll_engine *e, struct slot *slot, float *logits)
+/* Samples one token, and what the format forces behind it, and posts what may be shown. On failure,
+ * or when the outcome is SLOT_DONE, *done and *err say the rest. */
+static oll_status sample_row(struct oll_engine *e, struct slot *slot, float *logits,
+                             struct oll_event *done, enum slot_outcome *outcome,
+                             struct oll_error *err)
+{
+    oll_status status = slot_sample(slot, &e->env, logits, done, outcome, err);
+    done->truncated = slot->truncated;
+    for (uint32_t i = 0; i < slot->split.n_events; i++) {
+        slot->split.events[i].truncated = slot->truncated;
+        if (!engine_push(e, slot->request, &slot->split.events[i]))
+            status = OLL_ERR_MEMORY;
+    }
+    split_clear(&slot->split);
+    return status;
+}
+
+/* Drafted tokens that are the text by now. */
+static uint32_t count_right(const struct slot *slot, size_t n_before)
+{
+    uint32_t n = 0;
+    while (n < slot->draft.n_taken && n_before + n < slot->tokens.n &&
+           slot->tokens.ids[n_before + n] == slot->draft.tokens[n])
+        n++;
+    return n;
+}
+
+/* Samples as long as the text goes on as it was drafted, each time from the row behind its last
+ * token, as if the tokens had come one by one. The sequence forgets what has come otherwise. */
+static void deliver(struct oll_engine *e, const struct step *step, struct slot *slot, float *logits)
 {
     struct oll_event done;
     struct oll_error err = {0};
     enum slot_outcome outcome;
-    struct request *r = slot->request;
-    oll_status status = slot_sample(slot, &e->env, logits, &done, &outcome, &err);
-    done.truncated = slot->truncated;
-    for (uint32_t i = 0; i < slot->split.n_events; i++) {
-        slot->split.events[i].truncated = slot->truncated;
-        if (!engine_push(e, r, &slot->split.events[i]))
-            status = OLL_ERR_MEMORY;
-    }
-    split_clear(&slot->split);
+    oll_status status;
+    const size_t n_before = slot->tokens.n;
+    const uint32_t held = oll_context_seq_len(e->env.ctx, slot->seq);
+    uint32_t n_right = 0, n_sampled = 0;
+    do {
+        float *row = logits + (size_t)(slot->i_row + n_right) * e->info.n_vocab;
+        status = sample_row(e, slot, row, &done, &outcome, &err);
+        n_sampled++;
+        if (oll_context_seq_len(e->env.ctx, slot->seq) != held)
+            break; /* the window has moved on: all behind its kept part is evaluated anew */
+        n_right = count_right(slot, n_before);
+    } while (status == OLL_OK && outcome == SLOT_CONTINUES && n_before + n_right == slot->tokens.n);
+    if (n_right < slot->draft.n_taken && oll_context_seq_len(e->env.ctx, slot->seq) == held)
+        (void)oll_context_seq_truncate(e->env.ctx, slot->seq, held - slot->draft.n_taken + n_right);
+    if (step->n_decoding > 0)
+        speculate_settle(&slot->speculator, &e->costs, step->n_decoding, step->n_draft,
+                         slot->draft.n_taken, n_sampled - 1);
     if (status != OLL_OK) {
         oll_event_free(&done);
         engine_end_slot(e, slot, status, &err);
     } else if (outcome == SLOT_DONE) {
+        struct request *r = slot->request;
+        done.n_drafted = slot->speculator.n_drafted;
+        done.n_accepted = slot->speculator.n_accepted;
         slot_end(slot, oll_clock_ns());
         engine_finish(e, r, &done);
     }
@@ -187,14 +275,15 @@ static void step_run(struct oll_engine *e, const struct step *step)
             }
         return;
     }
-    if (step->decodes && step->n >= STEP_PREFILL_MIN && ns > 0)
+    if (step->n == step->n_rows)
+        speculate_costs_learn(&e->costs, step->n, ns);
+    if (step->decodes && step->n >= STEP_PREFILL_MIN && step->n_draft == 0 && ns > 0)
         learn_rate(e, (double)step->n * 1e9 / (double)ns);
     for (uint32_t i = 0; i < e->n_slots; i++)
         if (e->slots[i].request)
             slot_publish(&e->slots[i], &e->env);
-    /* Rows stand in the order of the batch, which is that of `sampled`. */
     for (uint32_t i = 0; i < step->n_sampled; i++)
-        deliver(e, e->sampled[i], logits + (size_t)i * e->info.n_vocab);
+        deliver(e, step, e->sampled[i], logits);
 }
 
 bool engine_step(struct oll_engine *e)

@@ -93,6 +93,10 @@ oll_status oll_context_eval(struct oll_context *ctx, const struct oll_batch *bat
                             const atomic_bool *abort, float **logits,
                             struct oll_error *err) OLL_MUST_USE;
 
+/* Takes the memory for the logits of n_rows, so that a call that wants as many needs no more. */
+oll_status oll_context_reserve_logits(struct oll_context *ctx, uint32_t n_rows,
+                                      struct oll_error *err) OLL_MUST_USE;
+
 /* Sequence bookkeeping. */
 uint32_t oll_context_seq_len(const struct oll_context *ctx, uint32_t seq);
 /* Keeps the first n positions. False when the state cannot go back that far (a sliding window that
@@ -117,12 +121,6 @@ uint32_t oll_context_seq_adopt(struct oll_context *ctx, uint32_t seq, const stru
 void oll_context_seq_publish(struct oll_context *ctx, uint32_t seq, const struct oll_space *space,
                              const int32_t *tokens, uint32_t n);
 
-/* Embeddings: evaluates `n` ids as one input and writes the pooled, L2-normalised vector
- * [n_embd_out] (dense layers applied); with `raw` the un-normalised one. A model that ranks gives
- * what its head says, as it is. The ids are taken as given. Uses sequence 0, which is empty
- * afterwards. `abort` (NULL: never) as in oll_context_eval. */
-oll_status oll_context_embed(struct oll_context *ctx, const int32_t *tokens, uint32_t n, bool raw,
-                             const atomic_bool *abort, float *out,
 /* Pages that outlive the process: what oll_context_seq_publish makes known is also kept in a folder
  * (kv_keep.h), under a digest of model, adapter, form of the cache, space and tokens. */
 struct oll_keep_params {
@@ -148,6 +146,12 @@ bool oll_context_seq_fetch(struct oll_context *ctx, uint32_t seq, const struct o
  * come. */
 bool oll_context_seq_fetching(struct oll_context *ctx, uint32_t seq, uint64_t deadline_ns);
 
+/* Embeddings: evaluates `n` ids as one input and writes the pooled, L2-normalised vector
+ * [n_embd_out] (dense layers applied); with `raw` the un-normalised one. A model that ranks gives
+ * what its head says, as it is. The ids are taken as given. Uses sequence 0, which is empty
+ * afterwards. `abort` (NULL: never) as in oll_context_eval. */
+oll_status oll_context_embed(struct oll_context *ctx, const int32_t *tokens, uint32_t n, bool raw,
+                             const atomic_bool *abort, float *out,
                              struct oll_error *err) OLL_MUST_USE;
 /* The same for two texts in one input: the second begins at tokens[n_first]. */
 oll_status oll_context_embed_pair(struct oll_context *ctx, const int32_t *tokens, uint32_t n,

@@ -28,16 +28,17 @@ struct oll_engine;
 
 struct oll_engine_params {
     const char *model_path;
-    const char *devices;      /* "cpu", "ref", "cpu:0-9,ref:10-29" (layers); NULL: "cpu" */
-    const char *adapter_path; /* LoRA adapter (GGUF) that is applied to the model; NULL: none */
+    const char *devices;       /* "cpu", "ref", "cpu:0-9,ref:10-29" (layers); NULL: "cpu" */
+    const char *adapter_path;  /* LoRA adapter (GGUF) that is applied to the model; NULL: none */
     const char *prefix_folder; /* keeps beginnings of prompts beyond the process; NULL: none */
     uint64_t prefix_bytes;     /* most that is kept there, for all models */
-    uint32_t n_ctx;           /* window of one slot; 0: min(trained, 4096) */
-    uint32_t n_slots;         /* requests served at once; 0: 1 */
-    uint32_t n_ubatch;        /* most tokens of one forward pass; 0: 512 */
-    int n_threads;            /* 0: physical cores within quota and affinity */
-    enum oll_dtype kv_dtype;  /* OLL_F16 (also for 0 = OLL_F32 unless kv_f32), OLL_Q8_0, OLL_Q4_0 */
-    bool kv_f32;              /* f32 cache, for tests */
+    uint32_t n_ctx;            /* window of one slot; 0: min(trained, 4096) */
+    uint32_t n_slots;          /* requests served at once; 0: 1 */
+    uint32_t n_ubatch;         /* most tokens of one forward pass; 0: 512 */
+    int n_threads;             /* 0: physical cores within quota and affinity */
+    enum oll_dtype kv_dtype; /* OLL_F16 (also for 0 = OLL_F32 unless kv_f32), OLL_Q8_0, OLL_Q4_0 */
+    bool kv_f32;             /* f32 cache, for tests */
+    bool no_speculation;     /* one token at a time (engine/speculate.h); the texts are the same */
 };
 
 /* Static facts of a loaded model; strings belong to the engine. */
@@ -170,6 +171,7 @@ struct oll_request {
     bool render_only;        /* one TEXT event with the rendered prompt, then DONE */
     uint32_t n_top_logprobs; /* alternatives per token, at most OLL_TOP_LOGPROBS_MAX */
     bool logprobs;
+    bool no_speculation; /* as in oll_engine_params, for this request */
 };
 
 enum { OLL_TOP_LOGPROBS_MAX = 20, OLL_QUEUE_MAX = 512 };
@@ -225,6 +227,7 @@ struct oll_event {
     /* DONE */
     enum oll_done_reason done_reason;
     uint32_t n_prompt, n_prompt_cached, n_reply; /* tokens; n_reply with the end token */
+    uint32_t n_drafted, n_accepted;              /* tokens tried by speculation; of them right */
     uint64_t prompt_ns, reply_ns, queue_ns;
     bool thinking_cut; /* think_budget ended the thinking */
     int32_t *context;

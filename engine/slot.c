@@ -140,6 +140,8 @@ oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct requ
     slot->n_reply = slot->n_thinking = 0;
     slot->n_calls = 0;
     slot->thinking_cut = false;
+    slot->draft.n_taken = 0;
+    speculate_begin(&slot->speculator);
     slot->max_reply =
         ask->options.num_predict > 0 && (uint64_t)ask->options.num_predict <= 10ull * n_ctx
             ? (uint32_t)ask->options.num_predict
@@ -294,6 +296,7 @@ static void shift_window(struct slot *slot, const struct slot_env *env)
     slot->tokens.n = keep + rest;
     if (!oll_context_seq_truncate(env->ctx, slot->seq, keep))
         oll_context_seq_clear(env->ctx, slot->seq);
+    speculate_forget_text(&slot->speculator);
 }
 
 static oll_status finish(struct slot *slot, enum oll_done_reason reason, struct oll_event *done,
@@ -479,12 +482,13 @@ void slot_end(struct slot *slot, uint64_t now)
     guard_free(&slot->guard);
     oll_tokens_free(&slot->history);
     slot->request = NULL;
+    slot->fetching = false;
     slot->idle_since = now;
 }
 
-    slot->fetching = false;
 void slot_free(struct slot *slot)
 {
     slot_end(slot, 0);
     oll_tokens_free(&slot->tokens);
+    speculate_free(&slot->speculator);
 }

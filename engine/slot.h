@@ -17,6 +17,7 @@
 #include "engine/prompt.h"
 #include "engine/reply.h"
 #include "engine/request.h"
+#include "engine/speculate.h"
 #include "engine/split.h"
 #include "sampler/sampler.h"
 
@@ -34,11 +35,11 @@ struct slot {
     struct oll_tokens tokens;
     struct oll_space space; /* of the request that its sequence is from */
     bool in_step;           /* has tokens in the step at hand */
-    uint64_t idle_since;    /* order of eviction: smallest first */
     bool fetching;          /* the beginning of its prompt is being read from the prefix cache */
     uint32_t i_row;         /* of its logits, the first in that step */
     struct speculator speculator;
     struct speculate_offer draft; /* of the step at hand; n_taken tokens follow the known one */
+    uint64_t idle_since;          /* order of eviction: smallest first */
 
     struct oll_sampler *sampler;
     struct reply reply;
@@ -65,10 +66,10 @@ oll_status slot_begin(struct slot *slot, const struct slot_env *env, struct requ
 /* Length of the prefix that `tokens` has in common with what the slot's sequence holds. */
 uint32_t slot_common_prefix(const struct slot *slot, const struct slot_env *env,
                             const struct oll_space *space, const struct oll_tokens *tokens);
-/* Lets others use what the sequence has computed. */
 /* Whether the slot must wait for pages of its prompt; takes in those that have come, until about
  * `deadline_ns`. */
 bool slot_waits(struct slot *slot, const struct slot_env *env, uint64_t deadline_ns);
+/* Lets others use what the sequence has computed. */
 void slot_publish(const struct slot *slot, const struct slot_env *env);
 
 enum slot_outcome { SLOT_CONTINUES, SLOT_DONE };

@@ -145,6 +145,7 @@ static const struct cli_variable variables[] = {
     {"OLL_PREFIX_CACHE_SIZE", "Most that is kept there, for all models (500M, 8G; default 8G)"},
     {"OLL_RUNNERS", "0: models run in the server's process, not in one of their own"},
     {"OLL_RUNNER_TIMEOUT", "A runner without a sign of life is ended (default 30s; 0: never)"},
+    {"OLL_SPECULATE", "0: one token at a time; replies are the same (default 1)"},
     {"OLL_SANDBOX", "0: runners may open files, connections and programs (default 1)"},
     {0},
 };

@@ -17,7 +17,7 @@ SAME_FIELDS(oll_tool_call, 24, "walk_calls");
 SAME_FIELDS(oll_message, 56, "walk_messages");
 SAME_FIELDS(oll_request, 328, "walk_request");
 SAME_FIELDS(oll_logprob, 32, "walk_logprob");
-SAME_FIELDS(oll_event, 136, "walk_event");
+SAME_FIELDS(oll_event, 144, "walk_event");
 #endif
 
 struct walk {
@@ -241,6 +241,7 @@ static void walk_params(struct walk *w, struct oll_engine_params *p)
     i32(w, &p->n_threads);
     p->kv_dtype = (enum oll_dtype)choice(w, (int)p->kv_dtype, 256);
     flag(w, &p->kv_f32);
+    flag(w, &p->no_speculation);
 }
 
 static void walk_open(struct walk *w, struct message_open *o)
@@ -429,6 +430,7 @@ static void walk_request(struct walk *w, struct oll_request *r)
     flag(w, &r->render_only);
     u32(w, &r->n_top_logprobs);
     flag(w, &r->logprobs);
+    flag(w, &r->no_speculation);
 }
 
 void message_put_submit(struct oll_strbuf *out, uint64_t id, const struct oll_request *request)
@@ -517,6 +519,8 @@ static void walk_event(struct walk *w, struct oll_event *e)
     u32(w, &e->n_prompt);
     u32(w, &e->n_prompt_cached);
     u32(w, &e->n_reply);
+    u32(w, &e->n_drafted);
+    u32(w, &e->n_accepted);
     u64(w, &e->prompt_ns);
     u64(w, &e->reply_ns);
     u64(w, &e->queue_ns);

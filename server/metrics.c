@@ -35,7 +35,8 @@ struct metrics {
     atomic_uint_fast64_t requests[MAX_ROUTES][N_STATUS];
     struct histogram duration[MAX_ROUTES];
     struct histogram first_token, per_token, queue;
-    atomic_uint_fast64_t n_prompt, n_cached, n_reply, prompt_ns, reply_ns, sent_bytes;
+    atomic_uint_fast64_t n_prompt, n_cached, n_reply, n_drafted, n_accepted, prompt_ns, reply_ns,
+        sent_bytes;
 };
 
 oll_status metrics_new(struct metrics **out, struct oll_error *err)
@@ -105,6 +106,8 @@ void metrics_generation(struct metrics *metrics, const struct oll_event *done)
     add(&metrics->n_prompt, done->n_prompt);
     add(&metrics->n_cached, done->n_prompt_cached);
     add(&metrics->n_reply, done->n_reply);
+    add(&metrics->n_drafted, done->n_drafted);
+    add(&metrics->n_accepted, done->n_accepted);
     add(&metrics->prompt_ns, done->prompt_ns);
     add(&metrics->reply_ns, done->reply_ns);
     observe(&metrics->queue, done->queue_ns);
@@ -190,6 +193,10 @@ static void put_tokens(struct oll_strbuf *out, const struct metrics *m)
            (double)value(&m->n_cached));
     number(out, "oll_generated_tokens_total", "counter", "Tokens of replies.",
            (double)value(&m->n_reply));
+    number(out, "oll_drafted_tokens_total", "counter", "Tokens that speculation has tried.",
+           (double)value(&m->n_drafted));
+    number(out, "oll_accepted_tokens_total", "counter", "Of them, tokens that were right.",
+           (double)value(&m->n_accepted));
     number(out, "oll_prompt_seconds_total", "counter", "Time spent on prompts.",
            (double)value(&m->prompt_ns) / 1e9);
     number(out, "oll_generation_seconds_total", "counter", "Time spent on replies.",

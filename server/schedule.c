@@ -98,6 +98,7 @@ static struct oll_engine_params engine_params(const struct schedule_config *conf
         .n_threads =
             o->num_thread > 0 && o->num_thread < 4096 ? (int)o->num_thread : config->n_threads,
         .kv_dtype = config->kv_dtype,
+        .no_speculation = config->no_speculation,
         .devices = m->devices[0] ? m->devices : config->devices,
     };
 }

@@ -39,6 +39,7 @@ struct schedule_config {
     uint32_t n_slots;        /* sequences of one model at once; 0: 1 */
     int n_threads;           /* 0: the engine's choice */
     enum oll_dtype kv_dtype;
+    bool no_speculation; /* as in oll_engine_params */
     /* Of the layers: a list for the engine, or memory to be filled ("ref=64M,cpu"); NULL: the
      * engine's choice. Outlives the schedule. */
     const char *devices;

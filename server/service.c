@@ -74,6 +74,7 @@ static struct schedule_config schedule_settings(struct service *s,
                    : slots < 256 ? (uint32_t)slots
                                  : 256,
         .kv_dtype = kv_dtype(),
+        .no_speculation = !env_bool("OLL_SPECULATE", true),
         .devices = devices,
         .reserve_bytes = env_uint("OLLAMA_GPU_OVERHEAD", 0),
         .spread = env_bool("OLLAMA_SCHED_SPREAD", false),

@@ -133,6 +133,7 @@ static void any_request(struct oll_arena *a, struct oll_request *r)
     r->render_only = below(2);
     r->n_top_logprobs = (uint32_t)testing_random(&state);
     r->logprobs = below(2);
+    r->no_speculation = below(2);
 }
 
 static bool same_text(const char *a, const char *b)
@@ -251,6 +252,8 @@ static void any_event(struct oll_event *e)
     e->n_prompt = (uint32_t)testing_random(&state);
     e->n_prompt_cached = (uint32_t)testing_random(&state);
     e->n_reply = (uint32_t)testing_random(&state);
+    e->n_drafted = (uint32_t)testing_random(&state);
+    e->n_accepted = (uint32_t)testing_random(&state);
     e->prompt_ns = testing_random(&state);
     e->reply_ns = testing_random(&state);
     e->queue_ns = testing_random(&state);
@@ -276,6 +279,7 @@ static bool same_event(struct oll_event a, struct oll_event b)
     bool same = same_text(a.text, b.text) && same_text(a.tool_name, b.tool_name) &&
                 same_text(a.tool_id, b.tool_id) && a.n_logprobs == b.n_logprobs &&
                 a.n_embedding == b.n_embedding && a.n_context == b.n_context &&
+                a.n_drafted == b.n_drafted && a.n_accepted == b.n_accepted &&
                 memcmp(a.embedding, b.embedding, a.n_embedding * sizeof(float)) == 0;
     for (uint32_t i = 0; same && i < a.n_logprobs; i++)
         same = same_logprob(&a.logprobs[i], &b.logprobs[i]);
@@ -359,7 +363,8 @@ TEST(a_load_and_its_facts_arrive_as_they_were)
                                                  .n_ubatch = 3,
                                                  .n_threads = -4,
                                                  .kv_dtype = OLL_Q8_0,
-                                                 .kv_f32 = true},
+                                                 .kv_f32 = true,
+                                                 .no_speculation = true},
                                       .name = "m",
                                       .log_level = OLL_LOG_NONE,
                                       .alive_ms = 9};
@@ -397,7 +402,8 @@ TEST(a_load_and_its_facts_arrive_as_they_were)
     open_read.params.devices = open.params.devices;
     open_read.name = open.name;
     CHECK(memcmp(&open.params.n_ctx, &open_read.params.n_ctx, 4 * 4) == 0);
-    CHECK(open_read.params.kv_dtype == OLL_Q8_0 && open_read.params.kv_f32);
+    CHECK(open_read.params.kv_dtype == OLL_Q8_0 && open_read.params.kv_f32 &&
+          open_read.params.no_speculation);
     CHECK(open_read.log_level == OLL_LOG_NONE && open_read.alive_ms == 9);
     message_reader_free(&reader);
     oll_strbuf_clear(&bytes);
