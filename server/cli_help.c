@@ -12,6 +12,7 @@ enum { NEAR = 2 /* edits between a name and a mistyped one */, NAME_MAX_BYTES = 
 
 const struct cli_variable cli_host_variables[] = {
     {"OLLAMA_HOST", "Server to use: host:port, or unix:/path (default 127.0.0.1:11434)"},
+    {"OLL_API_KEY", "Key that is sent to a server which asks for one"},
     {0},
 };
 

@@ -4,13 +4,19 @@
 #include "engine/base/mem.h"
 #include "server/env.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#define FOLDER_NAME "oll-run-XXXXXX"
 
 enum { FOLDER_MAX = 80 /* a socket's path has room for 100 bytes */ };
 
@@ -18,8 +24,63 @@ struct cli_private {
     struct service *service;
     pthread_t thread;
     bool running;
+    int lock; /* the folder, locked as long as this process lives; -1: none */
     char folder[ENV_TEXT_MAX], socket[ENV_TEXT_MAX + 8];
 };
+
+/* ---- the folder of the socket ----
+ *
+ * A process that is killed leaves its folder behind. The next one removes it: the lock on a folder
+ * ends with the process that holds it. */
+
+static bool is_ours(int folder)
+{
+    struct stat st;
+    return fstat(folder, &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 077) == 0;
+}
+
+static void remove_stale(const char *base)
+{
+    const size_t n_prefix = sizeof FOLDER_NAME - 1 - strlen("XXXXXX");
+    DIR *all = opendir(base);
+    const struct dirent *entry;
+    while (all && (entry = readdir(all))) {
+        if (strlen(entry->d_name) != sizeof FOLDER_NAME - 1 ||
+            strncmp(entry->d_name, FOLDER_NAME, n_prefix) != 0)
+            continue;
+        int folder =
+            openat(dirfd(all), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (folder < 0)
+            continue;
+        if (is_ours(folder) && flock(folder, LOCK_EX | LOCK_NB) == 0) {
+            unlinkat(folder, "socket", 0);
+            unlinkat(dirfd(all), entry->d_name, AT_REMOVEDIR);
+        }
+        close(folder);
+    }
+    if (all)
+        closedir(all);
+}
+
+/* Makes and locks a folder. Another process may find it before it is locked, and take it for one
+ * that was left behind: then it is gone by the time the lock is there. */
+static bool make_locked(struct cli_private *p, const char *base)
+{
+    struct stat st;
+    for (;;) {
+        snprintf(p->folder, sizeof p->folder, "%.*s/" FOLDER_NAME, FOLDER_MAX, base);
+        if (!mkdtemp(p->folder))
+            break;
+        p->lock = open(p->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        const bool locked = p->lock >= 0 && flock(p->lock, LOCK_EX) == 0;
+        if (!locked || stat(p->folder, &st) == 0)
+            return true;
+        close(p->lock);
+    }
+    p->folder[0] = '\0';
+    p->lock = -1;
+    return false;
+}
 
 static oll_status make_folder(struct cli_private *p, struct oll_error *err)
 {
@@ -30,16 +91,17 @@ static oll_status make_folder(struct cli_private *p, struct oll_error *err)
             snprintf(base, sizeof base, "%s", P_tmpdir);
         else if (!env_text(variables[i], base) || strlen(base) > FOLDER_MAX)
             continue;
-        snprintf(p->folder, sizeof p->folder, "%.*s/oll-XXXXXX", ENV_TEXT_MAX - 16, base);
-        if (mkdtemp(p->folder)) {
+        remove_stale(base);
+        if (make_locked(p, base)) {
             snprintf(p->socket, sizeof p->socket, "%s/socket", p->folder);
             return OLL_OK;
         }
-        p->folder[0] = '\0';
     }
     return OLL_FAIL(err, OLL_ERR_IO, "%s: no folder for a socket can be made there: %s", base,
                     strerror(errno));
 }
+
+/* ---- the server ---- */
 
 static void *serve(void *arg)
 {
@@ -68,6 +130,7 @@ oll_status cli_private_start(struct service_config config, struct cli_private **
     *out = NULL;
     if (!p)
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for the server of this command");
+    p->lock = -1;
     /* What fails is told by the command itself, once. */
     if (!env_text("OLLAMA_DEBUG", text))
         oll_log_set_level(OLL_LOG_NONE);
@@ -101,5 +164,7 @@ void cli_private_stop(struct cli_private *p)
         unlink(p->socket);
         rmdir(p->folder);
     }
+    if (p->lock >= 0)
+        close(p->lock);
     oll_free(p);
 }

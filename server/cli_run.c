@@ -249,7 +249,6 @@ static int run_main(const struct cli_args *args)
     cli_client_catch();
     if (status == OLL_OK)
         status = open_model(run, &err);
-    const bool opened = status == OLL_OK;
     if (status == OLL_OK)
         status = answer(run, &input, &words, &err);
     cli_client_close(&run->client);
@@ -257,8 +256,7 @@ static int run_main(const struct cli_args *args)
     oll_strbuf_free(&input);
     oll_strbuf_free(&words);
     oll_free(run);
-    if (status == OLL_ERR_CANCELED && opened)
-        return 0; /* the answer was ended, which is no failure */
+    /* A shell that runs this in a loop ends the loop only when it sees the signal. */
     if (status == OLL_ERR_CANCELED)
         cli_client_release();
     return status == OLL_OK ? 0 : cli_fail(&err);

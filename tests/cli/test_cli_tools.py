@@ -181,6 +181,31 @@ def stores(checks, doctor, folder, host):
     checks.true(code == 1 and "cannot be read by this user" in text, f"a store of others: {text}")
 
 
+# ---- variables ----
+
+# For tests and profilers of oll itself, or not oll's own.
+INNER = {"OLL_FAULT_ALLOC", "OLL_FAULT_DISK", "OLL_CPU_PROFILE", "OLL_TEST_RESOLVE", "HOME", "TERM", "TMPDIR", "XDG_RUNTIME_DIR"}
+
+
+def check_variables(checks, env, commands):
+    """What the code reads is told by --help, and what --help tells is read, or said to have no effect."""
+    top = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+    read, told = set(), {}
+    for folder in ("server", "engine", "registry", "kernels", "gguf", "tokenizer", "sampler"):
+        for path, _, names in os.walk(os.path.join(top, folder)):
+            for name in names:
+                if name.endswith(".c"):
+                    with open(os.path.join(path, name), encoding="utf-8") as f:
+                        read.update(re.findall(r'\w\("(OLL(?:AMA)?_[A-Z_]+|HOME|TMPDIR|TERM)"', f.read()))
+    for command in commands:
+        text = run([env["OLL"], command, "--help"], env).stdout
+        told.update(re.findall(r"^ {6}(OLL[A-Z_]+) +(\S.*)$", text, re.MULTILINE))
+    checks.true(len(told) > 20, f"variables are told: {sorted(told)}")
+    checks.equal(sorted(read - INNER - set(told)), [], "read, but not told")
+    silent = sorted(name for name in set(told) - read if not told[name].startswith("Nothing to "))
+    checks.equal([name for name in silent if name != "OLLAMA_EDITOR"], [], "told, but not read")
+
+
 def main():
     oll = os.path.abspath(sys.argv[1])
     checks = Checks()
@@ -196,6 +221,7 @@ def main():
         done = run([oll, "completion", "tcsh"], env)
         checks.true(done.returncode == 1 and "bash, zsh and fish" in done.stderr, "another shell")
         check_man(checks, env, commands)
+        check_variables(checks, env, commands)
         check_doctor(checks, oll, folder)
     return checks.finish()
 
