@@ -33,6 +33,8 @@ static const struct {
     [MESSAGE_TOKENS] = {MESSAGE_FROM_RUNNER, LARGE},
     [MESSAGE_TEXT] = {MESSAGE_FROM_RUNNER, LARGE},
     [MESSAGE_ERROR] = {MESSAGE_FROM_RUNNER, SMALL},
+    [MESSAGE_PLAN] = {MESSAGE_FROM_SERVER, SMALL},
+    [MESSAGE_PLANNED] = {MESSAGE_FROM_RUNNER, SMALL},
 };
 
 static uint64_t get_number(const unsigned char *p, size_t n)

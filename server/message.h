@@ -19,6 +19,7 @@
  * Server to runner:
  *
  *   OPEN        what to load; the first frame, once
+ *   PLAN        what to plan; the first frame in place of OPEN, and the last one
  *   SUBMIT      a request; its id is the server's choice and new. Answered by ACCEPTED or ERROR
  *   CREDIT      so many more events of an accepted request may come (MESSAGE_CREDITS at first)
  *   CANCEL      as oll_engine_cancel; the request's events need no credit any more
@@ -29,6 +30,7 @@
  * Runner to server:
  *
  *   READY       facts of the loaded model
+ *   PLANNED     answer to PLAN, as is an ERROR about id 0
  *   ALIVE       work goes on, or waits for a slow reader; sent when nothing else was
  *   ACCEPTED    answer to SUBMIT
  *   EVENT       of an accepted request
@@ -39,6 +41,7 @@
 #include "engine/base/arena.h"
 #include "engine/base/log.h"
 #include "engine/oll.h"
+#include "engine/plan.h"
 
 enum { MESSAGE_VERSION = 1, MESSAGE_HEADER_BYTES = 16 };
 /* Events of one request on their way, and bytes of all events that a server keeps for readers. */
@@ -59,6 +62,8 @@ enum message_kind {
     MESSAGE_TOKENS,
     MESSAGE_TEXT,
     MESSAGE_ERROR,
+    MESSAGE_PLAN,
+    MESSAGE_PLANNED,
     MESSAGE_KINDS
 };
 
@@ -109,6 +114,7 @@ struct message_tokenize {
 /* These append one frame; a failure sticks in `out`, which is as before then. */
 void message_put_plain(struct oll_strbuf *out, enum message_kind kind, uint64_t id);
 void message_put_open(struct oll_strbuf *out, const struct message_open *open);
+void message_put_plan(struct oll_strbuf *out, const struct message_open *open);
 void message_put_submit(struct oll_strbuf *out, uint64_t id, const struct oll_request *request);
 void message_put_credit(struct oll_strbuf *out, uint64_t id, uint32_t n);
 void message_put_tokenize(struct oll_strbuf *out, uint64_t id, const struct message_tokenize *ask);
@@ -116,12 +122,14 @@ void message_put_tokenize(struct oll_strbuf *out, uint64_t id, const struct mess
 void message_put_tokens(struct oll_strbuf *out, enum message_kind kind, uint64_t id,
                         const int32_t *tokens, size_t n);
 void message_put_ready(struct oll_strbuf *out, const struct oll_model_info *info);
+void message_put_planned(struct oll_strbuf *out, const struct oll_plan *plan);
 void message_put_event(struct oll_strbuf *out, uint64_t id, const struct oll_event *event);
 void message_put_text(struct oll_strbuf *out, uint64_t id, const char *text, size_t n);
 void message_put_error(struct oll_strbuf *out, uint64_t id, oll_status status, const char *text);
 
 /* These read the body of one frame of that kind: OLL_ERR_FORMAT for a wrong one. Texts are borrowed
  * from the body, arrays lie in the arena. */
+/* OPEN and PLAN. */
 oll_status message_get_open(const struct message *m, struct message_open *out) OLL_MUST_USE;
 oll_status message_get_submit(const struct message *m, struct oll_arena *arena,
                               struct oll_request *out) OLL_MUST_USE;
@@ -130,6 +138,8 @@ oll_status message_get_tokenize(const struct message *m, struct message_tokenize
 oll_status message_get_tokens(const struct message *m, struct oll_arena *arena,
                               const int32_t **tokens, size_t *n) OLL_MUST_USE;
 oll_status message_get_ready(const struct message *m, struct oll_model_info *out) OLL_MUST_USE;
+/* A plan of its own memory, for oll_plan_free; nothing is left to free after a failure. */
+oll_status message_get_planned(const struct message *m, struct oll_plan *out) OLL_MUST_USE;
 /* An event of its own memory, released with oll_event_free; nothing is left to release after a
  * failure. */
 oll_status message_get_event(const struct message *m, struct oll_event *out) OLL_MUST_USE;

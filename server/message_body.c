@@ -11,6 +11,8 @@
     _Static_assert(sizeof(struct type) == (n_bytes), "a field changed: see " walk " below")
 SAME_FIELDS(oll_engine_params, 64, "walk_params");
 SAME_FIELDS(oll_model_info, 96, "walk_info");
+SAME_FIELDS(oll_plan_device, 48, "walk_plan_device");
+SAME_FIELDS(oll_plan, 264, "walk_plan");
 SAME_FIELDS(oll_options, 88, "walk_options");
 SAME_FIELDS(oll_token_bias, 8, "walk_bias");
 SAME_FIELDS(oll_tool_call, 24, "walk_calls");
@@ -273,6 +275,15 @@ oll_status message_get_open(const struct message *m, struct message_open *out)
     return result(&w);
 }
 
+void message_put_plan(struct oll_strbuf *out, const struct message_open *open)
+{
+    struct message_open copy = *open;
+    struct walk w = writing(out);
+    const size_t at = message_begin(out, MESSAGE_PLAN, 0);
+    walk_open(&w, &copy);
+    message_end(out, MESSAGE_PLAN, at);
+}
+
 static void walk_info(struct walk *w, struct oll_model_info *i)
 {
     some_text(w, &i->architecture);
@@ -313,6 +324,78 @@ oll_status message_get_ready(const struct message *m, struct oll_model_info *out
     *out = (struct oll_model_info){0};
     walk_info(&w, out);
     return result(&w);
+}
+
+/* ---- PLANNED ---- */
+
+static void walk_plan_device(struct walk *w, struct oll_plan_device *d)
+{
+    const char *name = d->name;
+    some_text(w, &name);
+    if (!w->out && strlen(name) >= sizeof d->name)
+        fail(w, OLL_ERR_FORMAT);
+    else if (!w->out)
+        memcpy(d->name, name, strlen(name) + 1);
+    u32(w, &d->n_layer);
+    u64(w, &d->weights_bytes);
+    u64(w, &d->kv_bytes);
+    u64(w, &d->activation_bytes);
+}
+
+/* Sizes of layers: as many as there must be. */
+static void walk_sizes(struct walk *w, uint64_t **sizes, uint32_t n)
+{
+    if (count(w, n, sizeof **sizes) != n)
+        fail(w, OLL_ERR_FORMAT);
+    else if (!w->out)
+        *sizes = array(w, n, sizeof **sizes);
+    for (uint32_t i = 0; i < n && *sizes && w->status == OLL_OK; i++)
+        u64(w, &(*sizes)[i]);
+}
+
+static void walk_plan(struct walk *w, struct oll_plan *p)
+{
+    u32(w, &p->n_ctx);
+    u32(w, &p->n_slots);
+    u32(w, &p->n_ubatch);
+    u32(w, &p->n_layer);
+    p->kv_dtype = (enum oll_dtype)choice(w, (int)p->kv_dtype, 256);
+    p->n_device = choice(w, p->n_device, OLL_PLAN_MAX_DEVICES + 1);
+    for (int d = 0; d < p->n_device; d++)
+        walk_plan_device(w, &p->devices[d]);
+    u64(w, &p->mapped_bytes);
+    u64(w, &p->scratch_bytes);
+    u64(w, &p->host_bytes);
+    u64(w, &p->input_bytes);
+    if (p->n_layer == 0 || p->n_layer == UINT32_MAX)
+        fail(w, OLL_ERR_FORMAT);
+    if (w->status == OLL_OK) {
+        walk_sizes(w, &p->layer_bytes, p->n_layer + 1);
+        walk_sizes(w, &p->layer_kv_bytes, p->n_layer);
+    }
+}
+
+void message_put_planned(struct oll_strbuf *out, const struct oll_plan *plan)
+{
+    struct oll_plan copy = *plan;
+    struct walk w = writing(out);
+    const size_t at = message_begin(out, MESSAGE_PLANNED, 0);
+    walk_plan(&w, &copy);
+    message_end(out, MESSAGE_PLANNED, at);
+}
+
+oll_status message_get_planned(const struct message *m, struct oll_plan *out)
+{
+    struct walk w = reading(m, NULL);
+    struct oll_plan plan = {0};
+    *out = plan;
+    walk_plan(&w, &plan);
+    const oll_status status = result(&w);
+    if (status == OLL_OK)
+        *out = plan;
+    else
+        oll_plan_free(&plan);
+    return status;
 }
 
 /* ---- SUBMIT ---- */

@@ -30,6 +30,13 @@ oll_status runner_open(struct runners *runners, const struct runner_wish *wish,
     return OLL_OK;
 }
 
+oll_status runner_plan(struct runners *runners, const struct runner_wish *wish,
+                       struct oll_plan *out, struct oll_error *err)
+{
+    return runners ? runners_plan(runners, wish, out, err)
+                   : oll_plan_make(&wish->params, OLL_PLAN_QUICK, out, err);
+}
+
 void runner_close(struct runner_engine *e)
 {
     if (!e)

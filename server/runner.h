@@ -9,6 +9,7 @@
 #define OLL_SERVER_RUNNER_H
 
 #include "engine/oll.h"
+#include "engine/plan.h"
 
 /* How processes are started, and which models made theirs die lately. */
 struct runners;
@@ -42,6 +43,12 @@ struct runner_engine;
  * OLL_ERR_BUSY      it died so often lately that it is not tried yet */
 oll_status runner_open(struct runners *runners, const struct runner_wish *wish,
                        struct runner_engine **out, struct oll_error *err) OLL_MUST_USE;
+/* The plan (OLL_PLAN_QUICK) of a model that is not loaded yet: whoever wrote its file, making it
+ * harms only the process that it is made in, which is given OLL_RUNNER_TIMEOUT. Plans are kept as
+ * long as the files are the same. `lost` is not called. Errors are those of oll_plan_make and
+ * runner_open. */
+oll_status runner_plan(struct runners *runners, const struct runner_wish *wish,
+                       struct oll_plan *out, struct oll_error *err) OLL_MUST_USE;
 /* Cancels what runs and gives all memory back. NULL is accepted. */
 void runner_close(struct runner_engine *engine);
 const struct oll_model_info *runner_info(const struct runner_engine *engine);

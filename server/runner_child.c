@@ -101,58 +101,14 @@ static void serve(struct child *c)
 
 /* ---- start and end ---- */
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#else
-#define SANITIZED false
-#endif
-
-/* Sanitizers open files and start processes for their reports: in such builds rights are given up
- * on request only. */
-static bool is_confined(void) { return env_bool("OLL_SANDBOX", !SANITIZED); }
-
-static void say_unconfined(const struct oll_error *err)
-{
-    oll_log_warn("runner", "%s; OLL_SANDBOX=0 says that this is known", oll_error_text(err));
-}
-
-/* Before threads: files by folder, where a folder stays in use. */
-static void confine_early(const struct child *c)
-{
-    char folder[ENV_TEXT_MAX];
-    struct oll_error err = {0};
-    if (!is_confined() || !env_text("OLL_PREFIX_CACHE_DIR", folder))
-        return;
-    mkdir(folder, 0700); /* it must be there; that it is not shows below */
-    /* The files of a split model lie in one folder. */
-    char models[ENV_TEXT_MAX];
-    const char *readable[2] = {models, c->open.params.adapter_path};
-    const char *slash = strrchr(c->open.params.model_path, '/');
-    const int n = slash ? (int)(slash - c->open.params.model_path) : 1;
-    snprintf(models, sizeof models, "%.*s", n > 0 ? n : 1, slash ? c->open.params.model_path : ".");
-    if (oll_confine_paths(folder, readable, readable[1] ? 2 : 1, &err) != OLL_OK)
-        say_unconfined(&err);
-}
-
-/* Weights are mapped, threads run: what is not needed any more goes. */
-static void confine(void)
-{
-    char folder[ENV_TEXT_MAX];
-    struct oll_error err = {0};
-    if (is_confined() &&
-        oll_confine_calls(env_text("OLL_PREFIX_CACHE_DIR", folder), &err) != OLL_OK)
-        say_unconfined(&err);
-}
-
 static oll_status read_open(struct child *c)
 {
     struct message m;
     struct oll_error err = {0};
     OLL_TRY(next_message(c, &m, &err));
-    if (m.kind != MESSAGE_OPEN)
+    if (m.kind != MESSAGE_OPEN && m.kind != MESSAGE_PLAN)
         return OLL_ERR_FORMAT;
+    c->plans = m.kind == MESSAGE_PLAN;
     c->open_body = oll_alloc(m.n_body + 1, 1);
     if (!c->open_body)
         return OLL_ERR_MEMORY;
@@ -177,7 +133,7 @@ static oll_status load(struct child *c)
     struct oll_error err = {0};
     oll_status status = oll_engine_open(&c->open.params, &engine, &err);
     if (status == OLL_OK)
-        confine();
+        runner_confine_late();
     pthread_mutex_lock(&c->lock);
     if (status == OLL_OK)
         message_put_ready(&c->out, oll_engine_info(engine));
@@ -193,6 +149,22 @@ static oll_status load(struct child *c)
     pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->lock);
     return status;
+}
+
+/* The plan, in place of the model. */
+static void plan(struct child *c)
+{
+    struct oll_plan plan = {0};
+    struct oll_error err = {0};
+    runner_confine_plan(c);
+    oll_status status = oll_plan_make(&c->open.params, OLL_PLAN_QUICK, &plan, &err);
+    if (status == OLL_OK)
+        message_put_planned(&c->out, &plan);
+    else
+        message_put_error(&c->out, 0, status, oll_error_text(&err));
+    if (c->out.status != OLL_OK)
+        runner_sender_end_answer(c, 0);
+    oll_plan_free(&plan);
 }
 
 static void stop_threads(struct child *c, bool worker)
@@ -244,6 +216,30 @@ static void give_back(struct child *c)
     pthread_mutex_destroy(&c->lock);
 }
 
+/* Loads and serves until the socket ends; an error means that nothing was begun. */
+static oll_status run(struct child *c)
+{
+    runner_confine_early(c);
+    if (pthread_create(&c->sender, NULL, runner_sender_main, c) != 0)
+        return OLL_ERR_MEMORY;
+    const bool worker =
+        load(c) == OLL_OK && pthread_create(&c->worker, NULL, runner_worker_main, c) == 0;
+    if (worker)
+        serve(c);
+    stop_threads(c, worker);
+    return OLL_OK;
+}
+
+/* Becomes what the server asked for. */
+static void settle(const struct child *c)
+{
+    char form[ENV_TEXT_MAX];
+    oll_log_set_level(c->open.log_level);
+    oll_log_set_json(env_text("OLL_LOG", form) && strcmp(form, "json") == 0);
+    oll_log_set_tag(c->open.name);
+    oll_confine_child("oll runner", c->fd + 1, c->open.log_level >= OLL_LOG_DEBUG);
+}
+
 int runner_child_run(int fd)
 {
     struct child c;
@@ -254,26 +250,16 @@ int runner_child_run(int fd)
     init(&c, fd);
     oll_status status = read_open(&c);
     if (status == OLL_OK) {
-        char form[ENV_TEXT_MAX];
-        oll_log_set_level(c.open.log_level);
-        oll_log_set_json(env_text("OLL_LOG", form) && strcmp(form, "json") == 0);
-        oll_log_set_tag(c.open.name);
-        oll_confine_child("oll runner", fd + 1, c.open.log_level >= OLL_LOG_DEBUG);
-        confine_early(&c);
-        if (pthread_create(&c.sender, NULL, runner_sender_main, &c) != 0)
-            status = OLL_ERR_MEMORY;
+        settle(&c);
+        if (c.plans)
+            plan(&c);
+        else
+            status = run(&c);
     }
-    if (status != OLL_OK) {
+    if (status != OLL_OK)
         message_put_error(&c.out, 0, status, "the runner could not begin to load");
+    if (status != OLL_OK || c.plans)
         runner_sender_flush(&c);
-    } else {
-        status = load(&c);
-        bool worker =
-            status == OLL_OK && pthread_create(&c.worker, NULL, runner_worker_main, &c) == 0;
-        if (worker)
-            serve(&c);
-        stop_threads(&c, worker);
-    }
     give_back(&c);
     return 0;
 }

@@ -1,5 +1,6 @@
 /* What the files of a runner's process share: runner_child.c (start, end, commands),
- * runner_sender.c (what goes to the server), runner_worker.c (calls that may take long). */
+ * runner_sender.c (what goes to the server), runner_worker.c (calls that may take long),
+ * runner_confine.c (rights that are given up). */
 #ifndef OLL_SERVER_RUNNER_CHILD_INTERNAL_H
 #define OLL_SERVER_RUNNER_CHILD_INTERNAL_H
 
@@ -26,6 +27,7 @@ struct child {
     struct message_reader reader;
     unsigned char *open_body; /* strings of `open` lie here */
     struct message_open open;
+    bool plans; /* and loads nothing */
     pthread_t sender, worker;
 
     pthread_mutex_t lock; /* all that follows; taken before the engine's own */
@@ -49,6 +51,12 @@ bool runner_sender_flush(struct child *c);
 /* Behind an answer that was put into `out`: an error takes the place of one that did not fit. The
  * lock is held. */
 void runner_sender_end_answer(struct child *c, uint64_t id);
+
+/* Rights that are given up: before a model is loaded; when its weights are mapped and its threads
+ * run; before it is planned, which has not been looked at yet. */
+void runner_confine_early(const struct child *c);
+void runner_confine_late(void);
+void runner_confine_plan(const struct child *c);
 
 /* Hands a message to the worker. */
 oll_status runner_worker_queue(struct child *c, const struct message *m) OLL_MUST_USE;

@@ -98,7 +98,17 @@ oll_status runner_process_tokenize(struct runner_process *p, const struct messag
 oll_status runner_process_detokenize(struct runner_process *p, const int32_t *ids, size_t n,
                                      struct oll_strbuf *out, struct oll_error *err) OLL_MUST_USE;
 
-/* ---- between runner_process.c, runner_pump.c, runner_death.c and runners.c ---- */
+/* A plan that is known, or is made in a process of its own (runner_plan.c). */
+oll_status runners_plan(struct runners *runners, const struct runner_wish *wish,
+                        struct oll_plan *out, struct oll_error *err) OLL_MUST_USE;
+
+/* ---- between runner_process.c, runner_plan.c, runner_pump.c, runner_spawn.c and runners.c ---- */
+
+/* Makes a plan in a new process. */
+oll_status runner_plan_make(struct runners *runners, const struct runner_wish *wish,
+                            struct oll_plan *out, struct oll_error *err) OLL_MUST_USE;
+/* What those are told who wanted something of a process that died. */
+void runner_say_death(bool was_memory, const char *why, struct oll_error *err);
 
 /* Sends whole frames, now or as soon as the socket takes them. The lock is held. */
 void runner_pump_send(struct runner_process *p, const struct oll_strbuf *frames);

@@ -343,6 +343,17 @@ static bool is_death(const struct runner_process *p, enum end end)
     return end != END_FAILED && end != END_ABORTED && !p->closing;
 }
 
+void runner_say_death(bool was_memory, const char *why, struct oll_error *err)
+{
+    if (was_memory)
+        oll_error_set(err, OLL_ERR_MEMORY, "its runner was %s", why);
+    else
+        oll_error_set(err, OLL_ERR_INTERNAL,
+                      "model runner has unexpectedly stopped, this may be due to resource "
+                      "limitations or an internal error, check ollama server logs for details (%s)",
+                      why);
+}
+
 /* The error of a load, or of those that wait; the first one that is set counts. The lock is held.
  */
 static void set_error(struct runner_process *p, enum end end, bool was_memory, const char *why)
@@ -356,13 +367,7 @@ static void set_error(struct runner_process *p, enum end end, bool was_memory, c
                       p->name, words.data);
         oll_strbuf_free(&words);
     }
-    if (p->state == PROCESS_STARTING && was_memory)
-        oll_error_set(&p->error, OLL_ERR_MEMORY, "its runner was %s", why);
-    else
-        oll_error_set(&p->error, OLL_ERR_INTERNAL,
-                      "model runner has unexpectedly stopped, this may be due to resource "
-                      "limitations or an internal error, check ollama server logs for details (%s)",
-                      why);
+    runner_say_death(p->state == PROCESS_STARTING && was_memory, why, &p->error);
 }
 
 static void end_process(struct runner_process *p, enum end end, const struct oll_error *wrong)

@@ -2,6 +2,7 @@
  * runners died, which are tried again after a growing while. */
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
+#include "server/plan_cache.h"
 #include "server/runner_process.h"
 
 #include <signal.h>
@@ -22,6 +23,7 @@ struct crash {
 struct runners {
     char *executable;
     int64_t load_timeout_ns, silence_ns;
+    struct plan_cache *plans;
     pthread_mutex_t lock; /* all that follows */
     struct crash crashes[CRASHES_MAX];
     atomic_int n_crashes; /* read without the lock: most servers have none, and ask often */
@@ -32,7 +34,10 @@ oll_status runners_new(const struct runners_config *config, struct runners **out
 {
     struct runners *r = oll_calloc(1, sizeof *r);
     *out = NULL;
-    if (!r || !(r->executable = oll_strdup(config->executable))) {
+    if (!r || !(r->executable = oll_strdup(config->executable)) ||
+        !(r->plans = plan_cache_new(runner_plan_make, r))) {
+        if (r)
+            oll_free(r->executable);
         oll_free(r);
         return OLL_FAIL(err, OLL_ERR_MEMORY, "out of memory for runners");
     }
@@ -52,8 +57,15 @@ void runners_free(struct runners *r)
     for (int i = 0; i < CRASHES_MAX; i++)
         oll_free(r->crashes[i].path);
     pthread_mutex_destroy(&r->lock);
+    plan_cache_free(r->plans);
     oll_free(r->executable);
     oll_free(r);
+}
+
+oll_status runners_plan(struct runners *r, const struct runner_wish *wish, struct oll_plan *out,
+                        struct oll_error *err)
+{
+    return plan_cache_get(r->plans, wish, out, err);
 }
 
 const char *runners_executable(const struct runners *r) { return r->executable; }

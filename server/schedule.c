@@ -480,7 +480,7 @@ static oll_status wait_for_answer(struct schedule *s, struct request *r, struct 
     return r->status;
 }
 
-/* What the model would take. Costs as much as reading the file's header, hence without the lock. */
+/* What the model would take. May mean to read the file's header, hence without the lock. */
 static oll_status make_plan(const struct schedule *s, struct request *r, struct oll_error *err)
 {
     const struct schedule_want *want = r->want;
@@ -494,12 +494,17 @@ static oll_status make_plan(const struct schedule *s, struct request *r, struct 
     const struct model m = {.path = (char *)want->path,
                             .adapter_path = (char *)want->adapter_path,
                             .options = r->waiter.want.options};
-    const struct oll_engine_params params = engine_params(&s->config, &m);
-    f.status = s->config.plan(&params, OLL_PLAN_QUICK, &r->task.plan, &f.detail);
+    const struct runner_wish wish = {.params = engine_params(&s->config, &m),
+                                     .name = want->name,
+                                     .gone = want->gone,
+                                     .arg = want->gone_arg};
+    f.status = s->config.plan(s->config.processes, &wish, &r->task.plan, &f.detail);
     r->task.has_plan = f.status == OLL_OK;
     if (f.status == OLL_OK)
         return OLL_OK;
-    oll_log(OLL_LOG_ERROR, "schedule", "cannot load %s: %s", want->name, oll_error_text(&f.detail));
+    if (f.status != OLL_ERR_CANCELED)
+        oll_log(OLL_LOG_ERROR, "schedule", "cannot load %s: %s", want->name,
+                oll_error_text(&f.detail));
     return say_failure(&f, err);
 }
 

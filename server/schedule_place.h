@@ -6,13 +6,12 @@
 #define OLL_SERVER_SCHEDULE_PLACE_H
 
 #include "engine/plan.h"
+#include "server/runner.h"
 #include "server/schedule_policy.h"
 
-/* Makes the plan of a model; oll_plan_make, or NULL: models are placed by the size of their file.
- */
-typedef oll_status (*schedule_plan_fn)(const struct oll_engine_params *params,
-                                       enum oll_plan_care care, struct oll_plan *out,
-                                       struct oll_error *err);
+/* Makes the plan of a model; runner_plan, or NULL: models are placed by the size of their file. */
+typedef oll_status (*schedule_plan_fn)(struct runners *processes, const struct runner_wish *wish,
+                                       struct oll_plan *out, struct oll_error *err);
 
 /* One request's model. */
 struct place_task {

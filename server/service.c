@@ -3,7 +3,6 @@
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "engine/base/platform.h"
-#include "engine/plan.h"
 #include "server/access.h"
 #include "server/app.h"
 #include "server/duration.h"
@@ -78,7 +77,7 @@ static struct schedule_config schedule_settings(struct service *s,
         .devices = devices,
         .reserve_bytes = env_uint("OLLAMA_GPU_OVERHEAD", 0),
         .spread = env_bool("OLLAMA_SCHED_SPREAD", false),
-        .plan = oll_plan_make,
+        .plan = runner_plan,
     };
 }
 

@@ -7,6 +7,7 @@
 #include "engine/base/status.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* For a child at its start: it ends with the thread that started it, is the first to go when memory
  * is short, has no descriptors from `n_fds` on, and leaves no core unless `keep_core`. `name` is
@@ -20,8 +21,12 @@ enum oll_confine_means {
 };
 unsigned oll_confine_means(void);
 
-/* Only the one thread of a young process: from now on files are opened below `folder`, and for
- * reading below `n` other folders or files, besides what the kernel tells of itself.
+/* From now on the process gets no more than so many bytes of memory of its own; what it maps of
+ * files does not count. A wish, as all that is asked of a child at its start. */
+void oll_confine_memory(uint64_t n_bytes);
+
+/* Only the one thread of a young process: from now on files are opened below `folder` (NULL: none
+ * is), and for reading below `n` other folders or files, besides what the kernel tells of itself.
  * OLL_ERR_UNSUPPORTED where the system cannot. */
 oll_status oll_confine_paths(const char *folder, const char *const *readable, int n,
                              struct oll_error *err) OLL_MUST_USE;

@@ -61,6 +61,17 @@ void oll_confine_child(const char *name, int n_fds, bool keep_core)
     close_from(n_fds);
 }
 
+void oll_confine_memory(uint64_t n_bytes)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_DATA, &limit) != 0)
+        return;
+    if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > n_bytes)
+        limit.rlim_cur = n_bytes;
+    limit.rlim_max = limit.rlim_cur;
+    setrlimit(RLIMIT_DATA, &limit);
+}
+
 /* ---- system calls ---- */
 
 #if defined(__x86_64__)
@@ -283,7 +294,7 @@ oll_status oll_confine_paths(const char *folder, const char *const *readable, in
     allow(rules, "/proc", READING);
     allow(rules, "/sys", READING);
     oll_status status = OLL_OK;
-    if (!allow(rules, folder, all.handled_access_fs))
+    if (folder && !allow(rules, folder, all.handled_access_fs))
         status = OLL_FAIL(err, OLL_ERR_IO, "%s: %s", folder, strerror(errno));
     for (int i = 0; i < n && status == OLL_OK; i++)
         if (!allow(rules, readable[i], READING))

@@ -4,6 +4,7 @@
 #include "engine/base/mem.h"
 #include "engine/base/strbuf.h"
 #include "engine/oll.h"
+#include "engine/plan.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -540,4 +541,45 @@ oll_status oll_engine_detokenize(const struct oll_engine *e, const int32_t *ids,
     (void)n;
     (void)out;
     return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "no tokenizer here");
+}
+
+/* ---- plan ---- */
+
+/* Takes memory until there is none, or more than a plan should get. */
+static oll_status eat_memory(struct oll_error *err)
+{
+    void *volatile piece;
+    for (int i = 0; i < 96; i++)
+        if (!(piece = malloc(1 << 24)))
+            return OLL_FAIL(err, OLL_ERR_MEMORY, "no memory after %d MiB", 16 * i);
+    (void)piece;
+    return OLL_FAIL(err, OLL_ERR_FORMAT, "nothing keeps it from memory");
+}
+
+oll_status oll_plan_make(const struct oll_engine_params *params, enum oll_plan_care care,
+                         struct oll_plan *out, struct oll_error *err)
+{
+    if (care != OLL_PLAN_QUICK)
+        return OLL_FAIL(err, OLL_ERR_ARG, "a server wants quick plans");
+    if (strcmp(params->model_path, "deadly") == 0)
+        die(SIGSEGV);
+    if (strcmp(params->model_path, "stuck") == 0)
+        for (;;)
+            sleep_ns(1000000000u);
+    if (strcmp(params->model_path, "greedy") == 0)
+        return eat_memory(err);
+    if (strcmp(params->model_path, "broken") == 0)
+        return OLL_FAIL(err, OLL_ERR_FORMAT, "broken: tensor x is cut short");
+    *out = (struct oll_plan){.n_ctx = params->n_ctx,
+                             .n_slots = 1,
+                             .n_layer = 2,
+                             .kv_dtype = OLL_F16,
+                             .n_device = 1,
+                             .devices = {{"cpu", 2, 1000, 200, 30}},
+                             .host_bytes = 4,
+                             .layer_bytes = oll_calloc(3, sizeof *out->layer_bytes),
+                             .layer_kv_bytes = oll_calloc(2, sizeof *out->layer_kv_bytes)};
+    for (uint32_t i = 0; i < 3; i++)
+        out->layer_bytes[i] = 300 + i;
+    return OLL_OK;
 }

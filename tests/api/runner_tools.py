@@ -27,8 +27,17 @@ def children(parent):
     return found
 
 
+def is_runner(pid):
+    """A child becomes one when its program runs: a copy of the server that is stopped before stops a thread of it."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read() == b"oll\0runner\0"
+    except OSError:
+        return False
+
+
 def runners(parent):
-    return [pid for pid, state in children(parent).items() if state != "Z"]
+    return [pid for pid, state in children(parent).items() if state != "Z" and is_runner(pid)]
 
 
 def open_files(pid):

@@ -449,6 +449,101 @@ TEST(a_load_that_nobody_wants_is_given_up)
     runners_free(runners);
 }
 
+/* ---- plans ---- */
+
+static oll_status plan_model(struct runners *runners, const char *model, struct oll_plan *out,
+                             struct oll_error *err)
+{
+    const struct runner_wish wish = {.params = {.model_path = model, .n_ctx = 64}, .name = "m"};
+    return runner_plan(runners, &wish, out, err);
+}
+
+TEST(a_plan_comes_from_another_process)
+{
+    struct runners *runners = make_runners(SILENCE_MS, 0);
+    struct oll_plan plan = {0};
+    CHECK_OK(plan_model(runners, "good", &plan, NULL));
+    CHECK_EQ(oll_plan_total(&plan), 1234);
+    CHECK_EQ(plan.n_ctx, 64);
+    CHECK_STR(plan.devices[0].name, "cpu");
+    CHECK_EQ(plan.layer_bytes[2], 302);
+    CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
+    oll_plan_free(&plan);
+    runners_free(runners);
+}
+
+/* Sanitizers need memory without a limit. */
+static bool has_limit(void)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    return false;
+#else
+    return true;
+#endif
+}
+
+TEST(a_file_that_is_bad_for_planners_harms_nobody_else)
+{
+    static const struct {
+        const char *model, *how;
+        oll_status status;
+        const char *text;
+    } cases[] = {
+        {"broken", "", OLL_ERR_FORMAT, "broken: tensor x is cut short"},
+        {"deadly", "", OLL_ERR_INTERNAL, "SIGSEGV"},
+        {"stuck", "", OLL_ERR_INTERNAL, "timed out waiting for m to start - its plan took more"},
+        {"greedy", "", OLL_ERR_MEMORY, "no memory after"},
+        {"good", "exit", OLL_ERR_INTERNAL, "ended with exit code 3: no room on the ship"},
+        {"good", "garbage", OLL_ERR_INTERNAL, "it sent what is no plan"},
+        {"good", "early", OLL_ERR_INTERNAL, "it sent what is no plan"},
+        {"good", "long", OLL_ERR_INTERNAL, "it sent what is no plan"},
+        {"good", "mute", OLL_ERR_INTERNAL, "timed out waiting for m to start - "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (!has_limit() && strcmp(cases[i].model, "greedy") == 0)
+            continue;
+        struct runners *runners = make_runners(SILENCE_MS, 0);
+        struct oll_plan plan = {0};
+        struct oll_error err = {0};
+        setenv("FAKE_RUNNER", cases[i].how, 1);
+        const uint64_t begin = oll_clock_ns();
+        CHECK_STATUS(plan_model(runners, cases[i].model, &plan, &err), cases[i].status);
+        CHECK_MSG(strstr(err.text, cases[i].text), "%s %s: %s", cases[i].model, cases[i].how,
+                  err.text);
+        CHECK(oll_clock_ns() - begin < 5000000000u);
+        CHECK(!plan.layer_bytes);
+        CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
+        setenv("FAKE_RUNNER", "", 1);
+        runners_free(runners);
+    }
+}
+
+TEST(a_model_that_kills_planners_has_to_wait)
+{
+    struct runners *runners = make_runners(SILENCE_MS, 0);
+    struct oll_plan plan = {0};
+    struct oll_error err = {0};
+    CHECK_STATUS(plan_model(runners, "deadly", &plan, NULL), OLL_ERR_INTERNAL);
+    CHECK_STATUS(plan_model(runners, "deadly", &plan, NULL), OLL_ERR_INTERNAL);
+    CHECK_STATUS(plan_model(runners, "deadly", &plan, &err), OLL_ERR_BUSY);
+    CHECK_MSG(strstr(err.text, "died 2 times in a row"), "%s", err.text);
+    CHECK_OK(plan_model(runners, "good", &plan, NULL));
+    oll_plan_free(&plan);
+    runners_free(runners);
+}
+
+TEST(a_plan_that_nobody_wants_is_given_up)
+{
+    struct runners *runners = make_runners(0, 0);
+    struct oll_plan plan = {0};
+    int n = 0;
+    const struct runner_wish wish = {
+        .params = {.model_path = "stuck"}, .name = "m", .gone = soon_gone, .arg = &n};
+    CHECK_STATUS(runner_plan(runners, &wish, &plan, NULL), OLL_ERR_CANCELED);
+    CHECK(waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD);
+    runners_free(runners);
+}
+
 /* Whatever a process that was taken over sends, the server goes on, and every request ends. */
 TEST(a_wild_process_harms_nobody)
 {

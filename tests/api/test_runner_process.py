@@ -141,6 +141,41 @@ def check_loop(checks, server):
     checks.equal(server.post("/api/generate", ASK)[0], 200, "and then another try")
 
 
+def catch_planner(server, number, sig):
+    """Sends a signal to the first process that a request for a new window starts: it plans, or is quicker than this test
+    and another one loads. The request, and the process."""
+    asked = Asked(server, {**ASK, "options": {"num_predict": 1, "num_ctx": number}})
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline and not asked.status:
+        for pid in runners(server.process.pid):
+            send(pid, sig)
+            return asked, pid
+    return asked, None
+
+
+def check_planners(checks, server):
+    """The process that reads a new model first dies, or hangs: the server and other models go on."""
+    server.post("/api/generate", {"model": "tiny", "keep_alive": 0, "stream": False})
+    wait_for(lambda: not children(server.process.pid), 5)
+    asked, pid = catch_planner(server, 100, signal.SIGKILL)
+    asked.wait()
+    told = asked.status == 500 and asked.reply["error"].startswith(STOPPED) and "SIGKILL" in asked.reply["error"]
+    checks.true(pid and (asked.status == 200 or told), f"a planner that died is told: {asked.status} {asked.reply}")
+    server.post("/api/generate", {"model": "tiny", "keep_alive": 0, "stream": False})
+    wait_for(lambda: not children(server.process.pid), 5)
+    asked, pid = catch_planner(server, 101, signal.SIGSTOP)
+    begin = time.monotonic()
+    checks.equal(server.call("GET", "/api/version")[0], 200, "a planner that hangs holds nobody up")
+    checks.true(time.monotonic() - begin < 1, "and it is answered at once")
+    asked.wait()
+    told = asked.status == 500 and ("timed out waiting for tiny" in asked.reply["error"] or
+                                    asked.reply["error"].startswith(STOPPED))
+    checks.true(pid and told, f"a planner that hangs is ended and told: {asked.status} {asked.reply}")
+    checks.equal(stat_fields(pid), None, "and gone")
+    time.sleep(1.1)  # the pause behind two deaths
+    checks.equal(server.post("/api/generate", ASK)[0], 200, "the next request loads")
+
+
 def check_nothing_left(checks, server):
     load(checks, server)
     before = len(open_files(server.process.pid))
@@ -249,11 +284,12 @@ def main():
         for sandbox in ("0",) if is_sanitized(oll) else ("1", "0"):
             with Server(oll, folder, *offer, OLL_SANDBOX=sandbox) as server:
                 check_process(checks, server, sandbox == "1")
-        with Server(oll, folder, *offer, OLL_RUNNER_TIMEOUT=f"{SILENCE_S}s") as server:
+        with Server(oll, folder, *offer, OLL_RUNNER_TIMEOUT=f"{SILENCE_S}s", OLLAMA_LOAD_TIMEOUT=f"{SILENCE_S}s") as server:
             server.may_crash = True
             check_kills(checks, server)
             check_idle_death(checks, server)
             check_stops(checks, server)
+            check_planners(checks, server)
             check_nothing_left(checks, server)
         with Server(oll, folder, *offer) as server:
             check_loop(checks, server)

@@ -8,6 +8,7 @@ static void read_body(const struct message *m, struct oll_arena *arena)
         struct message_tokenize tokenize;
         struct oll_request request;
         struct oll_model_info info;
+        struct oll_plan plan;
     } read;
     struct oll_event event;
     const int32_t *ids;
@@ -16,7 +17,8 @@ static void read_body(const struct message *m, struct oll_arena *arena)
     size_t n;
     uint32_t credit;
     switch (m->kind) {
-    case MESSAGE_OPEN: status = message_get_open(m, &read.open); break;
+    case MESSAGE_OPEN:
+    case MESSAGE_PLAN: status = message_get_open(m, &read.open); break;
     case MESSAGE_SUBMIT: status = message_get_submit(m, arena, &read.request); break;
     case MESSAGE_CREDIT: status = message_get_credit(m, &credit); break;
     case MESSAGE_TOKENIZE: status = message_get_tokenize(m, &read.tokenize); break;
@@ -25,6 +27,11 @@ static void read_body(const struct message *m, struct oll_arena *arena)
     case MESSAGE_READY: status = message_get_ready(m, &read.info); break;
     case MESSAGE_TEXT: status = message_get_text(m, &text, &n); break;
     case MESSAGE_ERROR: status = message_get_error(m, &status, &text); break;
+    case MESSAGE_PLANNED:
+        status = message_get_planned(m, &read.plan);
+        if (status == OLL_OK)
+            oll_plan_free(&read.plan);
+        break;
     case MESSAGE_EVENT:
         status = message_get_event(m, &event);
         if (status == OLL_OK)

@@ -421,6 +421,54 @@ TEST(a_load_and_its_facts_arrive_as_they_were)
     oll_strbuf_free(&bytes);
 }
 
+TEST(plans_arrive_as_they_were_or_not_at_all)
+{
+    uint64_t layers[] = {1, UINT64_MAX, 3}, caches[] = {4, 5};
+    struct oll_plan plan = {.n_ctx = 1,
+                            .n_slots = 2,
+                            .n_ubatch = 3,
+                            .n_layer = 2,
+                            .kv_dtype = OLL_Q8_0,
+                            .n_device = 2,
+                            .devices = {{"cpu", 1, 2, 3, 4}, {"fifteen letters", 5, 6, 7, 8}},
+                            .mapped_bytes = 9,
+                            .scratch_bytes = 10,
+                            .host_bytes = 11,
+                            .layer_bytes = layers,
+                            .layer_kv_bytes = caches,
+                            .input_bytes = 12};
+    struct oll_plan read;
+    struct message_reader reader;
+    struct oll_strbuf bytes;
+    oll_strbuf_init(&bytes, 1 << 20);
+    message_put_planned(&bytes, &plan);
+    struct message m = only(&reader, MESSAGE_FROM_RUNNER, &bytes);
+    if (CHECK_OK(message_get_planned(&m, &read))) {
+        CHECK(memcmp(read.layer_bytes, layers, sizeof layers) == 0);
+        CHECK(memcmp(read.layer_kv_bytes, caches, sizeof caches) == 0);
+        CHECK(memcmp(read.devices, plan.devices, sizeof read.devices) == 0);
+        CHECK(read.n_ctx == 1 && read.n_slots == 2 && read.n_ubatch == 3 && read.n_layer == 2);
+        CHECK(read.n_device == 2 && read.kv_dtype == OLL_Q8_0 && read.mapped_bytes == 9);
+        CHECK(read.scratch_bytes == 10 && read.host_bytes == 11 && read.input_bytes == 12);
+        oll_plan_free(&read);
+    }
+    unsigned char *copy = oll_alloc(m.n_body, 1);
+    for (size_t n = 0; n < m.n_body; n++) { /* cut, then each byte changed */
+        const struct message cut = {.kind = MESSAGE_PLANNED, .body = m.body, .n_body = n};
+        CHECK_STATUS(message_get_planned(&cut, &read), OLL_ERR_FORMAT);
+        memcpy(copy, m.body, m.n_body);
+        copy[n] ^= (unsigned char)(1u << below(8));
+        const struct message wrong = {.kind = MESSAGE_PLANNED, .body = copy, .n_body = m.n_body};
+        if (message_get_planned(&wrong, &read) == OLL_OK)
+            oll_plan_free(&read);
+        else
+            CHECK(!read.layer_bytes && !read.layer_kv_bytes);
+    }
+    oll_free(copy);
+    message_reader_free(&reader);
+    oll_strbuf_free(&bytes);
+}
+
 TEST(calls_and_answers_arrive_as_they_were)
 {
     const int32_t list[] = {0, -1, INT32_MAX, INT32_MIN}, *ids = NULL;
