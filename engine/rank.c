@@ -214,8 +214,8 @@ static oll_status add_literal(struct builder *b, const char *text, size_t n)
     return OLL_OK;
 }
 
-/* What a placeholder at `at` stands for, and its length; NULL where there is none. */
-static const char *placeholder(const struct oll_request *ask, const char *at, size_t *n)
+/* What a name in braces at `at` stands for, and its length; NULL where there is none. */
+static const char *value_of(const struct oll_request *ask, const char *at, size_t *n)
 {
     const struct {
         const char *name, *value;
@@ -239,7 +239,7 @@ static oll_status build(struct builder *b, const struct ranker *r, const struct 
         OLL_TRY(add_role(b->tok, OLL_ROLE_BOS, OLL_ROLE_CLS, b->out));
     for (const char *at = from;; at++) {
         size_t n = 0;
-        const char *value = *at == '{' ? placeholder(ask, at, &n) : NULL;
+        const char *value = *at == '{' ? value_of(ask, at, &n) : NULL;
         if (*at && !value)
             continue;
         if (at > from)

@@ -33,6 +33,7 @@ check chromium-driver cmd chromedriver
 check python3-venv python ensurepip
 check python3-jinja2 python jinja2
 check python3-jsonschema python jsonschema
+check python3-yaml python yaml
 '
 
 die() {

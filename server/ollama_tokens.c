@@ -122,6 +122,7 @@ static void answer(struct http_request *req, bool to_text)
 {
     struct tokens_call *c = oll_arena_alloc(req->arena, 1, sizeof *c);
     const struct oll_json *root;
+    struct options options;
     struct oll_error err = {0};
     if (!c) {
         ollama_error(req, 500, "out of memory");
@@ -134,6 +135,9 @@ static void answer(struct http_request *req, bool to_text)
     oll_status status = decode_body(req, "TokensRequest", &root, &err);
     if (status == OLL_OK)
         status = decode_fields(root, members, "TokensRequest.", &c->fields, &err);
+    options_default(&options);
+    if (status == OLL_OK)
+        status = options_merge(&options, c->fields.common.options, &err);
     const char *fault = status == OLL_OK ? fault_of(&c->fields, to_text) : err.text;
     if (fault) {
         ollama_error(req, 400, fault);

@@ -169,10 +169,14 @@ static oll_status read_top_n(struct rerank_call *c, const struct oll_json *v, st
 static oll_status map(struct rerank_call *c, const struct rerank_fields *f, struct oll_error *err)
 {
     const struct oll_json *query = f->query ? text_of(f->query) : NULL;
+    struct options options;
     if (!query || query->str_len == 0)
         return OLL_FAIL(err, OLL_ERR_ARG, "query must be a text that is not empty");
     if (strlen(query->str) != query->str_len)
         return OLL_FAIL(err, OLL_ERR_ARG, "query must not hold U+0000");
+    /* Told before the model's own options are looked at, which would be the server's fault. */
+    options_default(&options);
+    OLL_TRY(options_merge(&options, f->embed.options, err));
     OLL_TRY(read_documents(c, f->documents, err));
     OLL_TRY(read_top_n(c, f->top_n, err));
     c->return_documents = f->return_documents;

@@ -83,6 +83,7 @@ def check_tokens(checks, server):
     checks.true(status == 200 and text["text"].strip() == "hi there", f"and back: {text}")
     for path, body, fault in (("tokenize", {"model": "m"}, "text must be"), ("tokenize", {"text": "x"}, "model is required"),
                               ("detokenize", {"model": "m", "tokens": "x"}, "tokens must be"),
+                              ("tokenize", {"model": "m", "text": "x", "options": {"num_ctx": "y"}}, "must be of type integer"),
                               ("detokenize", {"model": "m", "tokens": [99999999]}, "not in the vocabulary"),
                               ("detokenize", {"model": "m", "tokens": [-1]}, "not in the vocabulary")):
         status, reply = server.post("/api/" + path, body)

@@ -217,7 +217,7 @@ def check_refused(checks, server):
              ({"documents": ["w"] * 10001}, "at most 10000"), ({"top_n": 0}, "top_n must be"),
              ({"top_n": 1.5}, "top_n must be"), ({"top_n": "2"}, "top_n must be"),
              ({"return_documents": "yes"}, "cannot unmarshal"), ({"strict": True, "options": {"num_cxt": 5}}, "num_ctx"),
-             ({"model": "a//b"}, "invalid model name")]
+             ({"options": {"num_ctx": "x"}}, "must be of type integer"), ({"model": "a//b"}, "invalid model name")]
     for fields, fault in cases:
         status, reply = server.post("/v1/rerank", dict(good, **fields))
         checks.true(status == 400 and fault in reply["error"]["message"], "%s: %s %s" % (fault, status, reply))
