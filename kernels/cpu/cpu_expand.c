@@ -279,7 +279,7 @@ void cpu_interleave__scalar(const uint8_t *rows, size_t stride, uint32_t n_group
             memcpy(q[g][r], rows + r * stride + 4 * g, 4);
 }
 
-void cpu_expand_block256(const struct cpu_tile *t, uint32_t b, cpu_interleave_fn interleave,
+void cpu_expand_block256(const struct cpu_tile *t, uint32_t b, const struct cpu_matmul_kernels *k,
                          struct cpu_block256 *out)
 {
     const struct cpu_expand *e = cpu_expand_of(t->dtype);
@@ -288,10 +288,11 @@ void cpu_expand_block256(const struct cpu_tile *t, uint32_t b, cpu_interleave_fn
         return;
     }
     const size_t at = (size_t)b * oll_dtype_info(t->dtype)->block_bytes;
+    const struct cpu_matmul_rows *level = k->rows[t->dtype];
     struct cpu_row256 rows[ROWS];
     for (uint32_t r = 0; r < ROWS; r++) {
         if (r < t->n_rows)
-            e->row256(t->w + r * t->w_stride + at, &rows[r]);
+            (level ? level->row256 : e->row256)(t->w + r * t->w_stride + at, &rows[r]);
         else
             memset(&rows[r], 0, sizeof rows[r]);
         out->d[r] = rows[r].d;
@@ -299,7 +300,7 @@ void cpu_expand_block256(const struct cpu_tile *t, uint32_t b, cpu_interleave_fn
             out->scale[j][r] = rows[r].scale[j];
     }
     no_mins(out);
-    interleave((const uint8_t *)rows[0].q, sizeof rows[0], 64, out->q);
+    k->interleave((const uint8_t *)rows[0].q, sizeof rows[0], 64, out->q);
 }
 
 size_t cpu_expanded_bytes(const struct cpu_expand *e, uint32_t n_in)
@@ -308,11 +309,11 @@ size_t cpu_expanded_bytes(const struct cpu_expand *e, uint32_t n_in)
                       : n_in / 256 * sizeof(struct cpu_block256);
 }
 
-void cpu_expand_panel(const struct cpu_tile *t, cpu_interleave_fn interleave, uint8_t *panel)
+void cpu_expand_panel(const struct cpu_tile *t, const struct cpu_matmul_kernels *k, uint8_t *panel)
 {
     const struct cpu_expand *e = cpu_expand_of(t->dtype);
     for (uint32_t b = 0; e->block32 && b < t->n_in / 32; b++)
         e->block32(t, b, (struct cpu_block32 *)(void *)panel + b);
     for (uint32_t b = 0; !e->block32 && b < t->n_in / 256; b++)
-        cpu_expand_block256(t, b, interleave, (struct cpu_block256 *)(void *)panel + b);
+        cpu_expand_block256(t, b, k, (struct cpu_block256 *)(void *)panel + b);
 }

@@ -31,10 +31,6 @@ struct cpu_row256 {
     uint64_t q[32]; /* 256 bytes + 128 */
 };
 
-/* q[g][r] = four bytes g of row r; rows `stride` bytes apart. Part of a level's table. */
-typedef void (*cpu_interleave_fn)(const uint8_t *rows, size_t stride, uint32_t n_group,
-                                  uint8_t q[][CPU_PANEL_ROWS][4]);
-
 struct cpu_expand {
     /* Block b of the 16 rows of a tile; rows beyond t->n_rows become zeros. Types with
      * CPU_ACT_A32, and panels with CPU_ACT_A256. */
@@ -50,9 +46,10 @@ struct cpu_expand {
 const struct cpu_expand *cpu_expand_of(enum oll_dtype dtype);
 
 /* Any type with CPU_ACT_A256. */
-void cpu_expand_block256(const struct cpu_tile *t, uint32_t b, cpu_interleave_fn interleave,
+void cpu_expand_block256(const struct cpu_tile *t, uint32_t b, const struct cpu_matmul_kernels *k,
                          struct cpu_block256 *out);
 
+/* q[g][r] = four bytes g of row r; rows `stride` bytes apart. Part of a level's table. */
 void cpu_interleave__scalar(const uint8_t *rows, size_t stride, uint32_t n_group,
                             uint8_t q[][CPU_PANEL_ROWS][4]);
 void cpu_interleave__neon(const uint8_t *rows, size_t stride, uint32_t n_group,
@@ -65,7 +62,7 @@ void cpu_interleave__avx512(const uint8_t *rows, size_t stride, uint32_t n_group
 /* Bytes of 16 rows of n_in weights, expanded. */
 size_t cpu_expanded_bytes(const struct cpu_expand *e, uint32_t n_in);
 /* All blocks of the rows of a tile, one after the other: a panel for the kernels of bytes. */
-void cpu_expand_panel(const struct cpu_tile *t, cpu_interleave_fn interleave, uint8_t *panel);
+void cpu_expand_panel(const struct cpu_tile *t, const struct cpu_matmul_kernels *k, uint8_t *panel);
 
 /* cpu_expand_rows.c: types that stay as the file has them. */
 void cpu_expand_q1_0(const struct cpu_tile *t, uint32_t b, struct cpu_block32 *out);

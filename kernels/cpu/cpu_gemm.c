@@ -144,6 +144,8 @@ size_t cpu_gemm_scratch(const struct cpu_kernels *k, const struct cpu_weight *w,
 static struct operand operand_of(const struct cpu_gemm *g, const struct cpu_weight *w,
                                  uint32_t panel, uint8_t *expanded)
 {
+    /* Tiles of one token read the rows as often as an expansion would. */
+    const bool direct = g->batch->n_tiles == g->batch->n_tokens;
     const struct cpu_matmul_kernels *k = g->k->matmul;
     const uint32_t left = w->base.n_out - panel * CPU_PANEL_ROWS;
     struct operand o = {
@@ -153,13 +155,15 @@ static struct operand operand_of(const struct cpu_gemm *g, const struct cpu_weig
         .n_rows = left < CPU_PANEL_ROWS ? left : CPU_PANEL_ROWS,
         .dtype = w->base.dtype,
     };
-    if (!o.row) {
+    if (!o.row && direct && k->rows[o.dtype]) {
+        o.row = &k->rows[o.dtype]->direct;
+    } else if (!o.row) {
         const struct cpu_tile rows = {.w = o.w,
                                       .w_stride = o.stride,
                                       .n_in = w->base.n_in,
                                       .n_rows = o.n_rows,
                                       .dtype = o.dtype};
-        cpu_expand_panel(&rows, k->interleave, expanded);
+        cpu_expand_panel(&rows, k, expanded);
         o.row = cpu_act_of(o.dtype) == CPU_ACT_A32 ? k->bytes32 : k->bytes256;
         o.w = expanded;
     }

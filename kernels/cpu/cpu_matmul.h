@@ -82,6 +82,13 @@ struct cpu_matmul_row {
     cpu_tile_fn wide[CPU_TILE_TOKENS + 1];   /* two panels */
 };
 
+/* A type that stays as the file has it, on a level that reads it faster than plain C does. */
+struct cpu_row256;
+struct cpu_matmul_rows {
+    struct cpu_matmul_row direct; /* narrow[1]: one token times the rows themselves */
+    void (*row256)(const void *block, struct cpu_row256 *out); /* as of struct cpu_expand */
+};
+
 /* Tokens of a tile. With `wide` > 0, batches from 4 * (wide - 1) tokens on are cut in tiles of wide
  * - 1 and wide tokens, for which the kernels of two panels exist; others in tiles of up to
  * `narrow`. */
@@ -98,6 +105,7 @@ struct cpu_matmul_kernels {
     /* For types whose row is NULL, which the driver expands first (cpu_expand.h): blocks of 32 and
      * of 256. */
     const struct cpu_matmul_row *bytes32, *bytes256;
+    const struct cpu_matmul_rows *rows[OLL_DTYPE_COUNT]; /* NULL: plain C expands it */
     void (*interleave)(const uint8_t *rows, size_t stride, uint32_t n_group,
                        uint8_t q[][CPU_PANEL_ROWS][4]);
 };

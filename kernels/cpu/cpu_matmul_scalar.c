@@ -58,7 +58,7 @@ static void tile_a256(const struct cpu_tile *t, const struct cpu_expand *expand)
     memset(t->c, 0, sizeof(float) * ROWS * n_tokens);
     for (uint32_t b = 0; b < t->n_in / 256; b++) {
         struct cpu_block256 block;
-        cpu_expand_block256(t, b, cpu_interleave__scalar, &block);
+        cpu_expand_block256(t, b, &cpu_matmul_scalar, &block);
         const int8_t *a = (const int8_t *)t->a + (size_t)b * 256 * n_tokens;
         const union cpu_word *words = t->words + (size_t)b * A256_WORDS * n_tokens;
         for (uint32_t i = 0; i < n_tokens; i++) {

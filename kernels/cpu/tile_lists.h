@@ -20,6 +20,18 @@
     X(q6_k, OLL_Q6_K)                                                                              \
     X(iq4_xs, OLL_IQ4_XS)
 
+/* Types that stay as the file has them, with kernels of their own on some levels. */
+#define CPU_ROWS_LIST(X)                                                                           \
+    X(iq2_xxs, OLL_IQ2_XXS)                                                                        \
+    X(iq2_xs, OLL_IQ2_XS)                                                                          \
+    X(iq2_s, OLL_IQ2_S)                                                                            \
+    X(iq3_xxs, OLL_IQ3_XXS)                                                                        \
+    X(iq3_s, OLL_IQ3_S)                                                                            \
+    X(iq1_s, OLL_IQ1_S)                                                                            \
+    X(iq1_m, OLL_IQ1_M)                                                                            \
+    X(tq1_0, OLL_TQ1_0)                                                                            \
+    X(tq2_0, OLL_TQ2_0)
+
 #define CPU_TILE_FLOAT_LIST(X)                                                                     \
     X(f32, OLL_F32)                                                                                \
     X(f16, OLL_F16)                                                                                \

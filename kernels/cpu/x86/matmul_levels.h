@@ -17,6 +17,9 @@ X(bytes256, )
     extern const struct cpu_matmul_row cpu_matmul_##name##__avx512, cpu_matmul_##name##__avx2;
 CPU_TILE_FLOAT_LIST(X)
 #undef X
+#define X(name, dtype) extern const struct cpu_matmul_rows cpu_rows_##name##__avx512vnni;
+CPU_ROWS_LIST(X)
+#undef X
 
 extern const struct cpu_matmul_kernels cpu_matmul_avx512vnni, cpu_matmul_avx512, cpu_matmul_avxvnni,
     cpu_matmul_avx2;

@@ -7,10 +7,11 @@
 #define QUANTIZE(level)                                                                            \
     {cpu_quantize_f32__scalar, cpu_quantize_a32__##level, cpu_quantize_a256__##level}
 
-#define ROW_AVX512VNNI(name, dtype) [dtype] = &cpu_matmul_##name##__avx512vnni,
-#define ROW_AVXVNNI(name, dtype)    [dtype] = &cpu_matmul_##name##__avxvnni,
-#define ROW_AVX512(name, dtype)     [dtype] = &cpu_matmul_##name##__avx512,
-#define ROW_AVX2(name, dtype)       [dtype] = &cpu_matmul_##name##__avx2,
+#define ROW_AVX512VNNI(name, dtype)  [dtype] = &cpu_matmul_##name##__avx512vnni,
+#define ROW_AVXVNNI(name, dtype)     [dtype] = &cpu_matmul_##name##__avxvnni,
+#define ROWS_AVX512VNNI(name, dtype) [dtype] = &cpu_rows_##name##__avx512vnni,
+#define ROW_AVX512(name, dtype)      [dtype] = &cpu_matmul_##name##__avx512,
+#define ROW_AVX2(name, dtype)        [dtype] = &cpu_matmul_##name##__avx2,
 
 const struct cpu_matmul_kernels cpu_matmul_avx512vnni = {
     .name = "avx512vnni",
@@ -21,6 +22,9 @@ const struct cpu_matmul_kernels cpu_matmul_avx512vnni = {
     .quantize = QUANTIZE(avx512),
     .row = {CPU_TILE_SMALL_LIST(ROW_AVX512VNNI) CPU_TILE_K_LIST(ROW_AVX512VNNI)
                 CPU_TILE_FLOAT_LIST(ROW_AVX512)},
+#if !defined(OLL_EMULATED) /* SIMDe lacks the gathers */
+    .rows = {CPU_ROWS_LIST(ROWS_AVX512VNNI)},
+#endif
 };
 
 const struct cpu_matmul_kernels cpu_matmul_avx512 = {

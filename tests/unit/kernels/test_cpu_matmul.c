@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { ROWS = CPU_PANEL_ROWS, MAX_K = 1024 };
+enum { ROWS = CPU_PANEL_ROWS, MAX_K = 2304 };
 
 static const char *const levels[] = {"scalar",     "avx2", "avxvnni", "avx512",
                                      "avx512vnni", "neon", "dotprod"};
@@ -116,7 +116,7 @@ static void expand_panel(struct operands *o, const struct cpu_matmul_kernels *k,
                                   .n_in = o->n_in,
                                   .n_rows = ROWS,
                                   .dtype = o->dtype};
-    cpu_expand_panel(&rows, k->interleave, o->panels + (size_t)h * o->panel_bytes);
+    cpu_expand_panel(&rows, k, o->panels + (size_t)h * o->panel_bytes);
 }
 
 /* Weights as the kernels of a level want them. */
@@ -257,6 +257,45 @@ static void check_level(const struct cpu_matmul_kernels *k, const struct operand
             for (uint32_t t = 0; t < n; t++)
                 CHECK_MSG(memcmp(c + t * 32, alone[t], 128) == 0,
                           "%s: token %u of %u, wide, differs", row->name, t, n);
+        }
+    }
+}
+
+/* Products straight from rows of the file, and bytes expanded by a level, are to the bit those of
+ * plain C's expansion, also past the run of blocks that a kernel takes at once. */
+static void check_rows(const struct cpu_matmul_kernels *k, enum oll_dtype dtype, uint32_t n_in)
+{
+    static struct operands o, plain;
+    struct cpu_matmul_kernels by_plain_c = *k;
+    memset(by_plain_c.rows, 0, sizeof by_plain_c.rows);
+    operands_new(&o, k, dtype, n_in);
+    plain = o;
+    plain.panels = oll_alloc_aligned(2 * o.panel_bytes);
+    for (int h = 0; h < 2; h++)
+        expand_panel(&plain, &by_plain_c, h);
+    CHECK_MSG(memcmp(plain.panels, o.panels, 2 * o.panel_bytes) == 0, "%s: expands otherwise",
+              k->rows[dtype]->direct.name);
+    float direct[16], c[16];
+    struct operands rows = o;
+    rows.panels = o.source;
+    rows.w_stride = o.row_bytes;
+    run(k, &rows, k->rows[dtype]->direct.narrow[1], 0, 1, direct);
+    run(k, &plain, k->bytes256->narrow[1], 0, 1, c);
+    CHECK_MSG(memcmp(direct, c, sizeof c) == 0, "%s: %u weights differ",
+              k->rows[dtype]->direct.name, n_in);
+    oll_free_aligned(plain.panels);
+    operands_free(&o);
+}
+
+TEST(rows_of_the_file_agree_with_bytes)
+{
+    for (size_t l = 0; l < sizeof levels / sizeof *levels; l++) {
+        const struct cpu_matmul_kernels *k = level_table(levels[l]);
+        for (int d = 0; k && d < OLL_DTYPE_COUNT; d++) {
+            if (!k->rows[d])
+                continue;
+            check_rows(k, (enum oll_dtype)d, 256);
+            check_rows(k, (enum oll_dtype)d, MAX_K / 256 * 256);
         }
     }
 }
