@@ -107,8 +107,9 @@ void oll_context_seq_skip(struct oll_context *ctx, uint32_t seq, uint32_t n);
 void oll_context_seq_clear(struct oll_context *ctx, uint32_t seq);
 
 /* Common beginnings. What a sequence has computed stays known to all of its space, by whole pages,
- * while there is room and also when the sequence has gone on or has been cleared. Models with
- * sliding windows share nothing: a ring holds the past of one sequence. */
+ * while there is room and also when the sequence has gone on or has been cleared. In models
+ * with sliding windows a beginning can be taken over where the pages that its window sees are still
+ * there; they have as much room as the rings of all sequences. */
 /* Positions of `tokens` [n] that are known in whole pages. */
 uint32_t oll_context_match(const struct oll_context *ctx, const struct oll_space *space,
                            const int32_t *tokens, uint32_t n);

@@ -29,6 +29,7 @@ static oll_status lay_out_groups(struct kv_cache *kv, const struct oll_model *mo
                                  struct oll_error *err)
 {
     kv->i_full = -1;
+    kv->n_col = (uint32_t)oll_div_up(kv->n_ctx, OLL_KV_PAGE);
     for (uint32_t il = 0; il < kv->n_layer; il++) {
         /* A window as wide as the context is none; an encoder masks inside its one pass. */
         uint32_t window = model->hp.layers[il].window;
@@ -45,7 +46,9 @@ static oll_status lay_out_groups(struct kv_cache *kv, const struct oll_model *mo
             kv->i_full = kv->n_group;
         struct kv_group *g = &kv->groups[kv->n_group++];
         g->window = window;
-        g->n_col = window ? ring_columns(kv, window) : (uint32_t)oll_div_up(kv->n_ctx, OLL_KV_PAGE);
+        g->n_col = window ? ring_columns(kv, window) : kv->n_col;
+        /* One more than sequences may hold, for copies. */
+        g->n_page = (uint64_t)kv->n_seq * g->n_col + (window != 0);
     }
     return OLL_OK;
 }
@@ -57,11 +60,11 @@ static oll_status lay_out_layer(struct kv_cache *kv, const struct oll_model *mod
     const struct layer_hparams *hp = &model->hp.layers[il];
     const struct oll_device *dev = model->devices[model->placement.layer_device[il]].dev;
     const struct kv_group *g = &kv->groups[kv->layer_group[il]];
-    uint64_t n_page, k_bytes, v_bytes;
-    if (!oll_mul_u64(g->n_col, kv->n_seq, &n_page) || n_page > INT32_MAX ||
-        !oll_mul_u64(n_page, dev->ops->kv_page_bytes(kv->dtype, hp->n_head_kv, hp->head_dim_k),
+    uint64_t k_bytes, v_bytes;
+    if (g->n_page > INT32_MAX ||
+        !oll_mul_u64(g->n_page, dev->ops->kv_page_bytes(kv->dtype, hp->n_head_kv, hp->head_dim_k),
                      &k_bytes) ||
-        !oll_mul_u64(n_page, dev->ops->kv_page_bytes(kv->dtype, hp->n_head_kv, hp->head_dim_v),
+        !oll_mul_u64(g->n_page, dev->ops->kv_page_bytes(kv->dtype, hp->n_head_kv, hp->head_dim_v),
                      &v_bytes) ||
         !oll_add_u64(k_bytes, v_bytes, n_bytes) || *n_bytes > SIZE_MAX / 2)
         return OLL_FAIL(err, OLL_ERR_LIMIT,
@@ -70,7 +73,7 @@ static oll_status lay_out_layer(struct kv_cache *kv, const struct oll_model *mod
     kv->layers[il] = (struct oll_kv){.k_off = 0,
                                      .v_off = (size_t)k_bytes,
                                      .dtype = kv->dtype,
-                                     .n_page = (uint32_t)n_page,
+                                     .n_page = (uint32_t)g->n_page,
                                      .n_head_kv = hp->n_head_kv,
                                      .head_dim_k = hp->head_dim_k,
                                      .head_dim_v = hp->head_dim_v,
@@ -161,7 +164,7 @@ done:
     return status;
 }
 
-/* The page tables of a group: sequence s owns pages s * n_col and up. */
+/* The page tables of a group. What they hold at first is overwritten before it is used. */
 static oll_status make_tables(struct kv_cache *kv, const struct oll_model *model,
                               struct kv_group *g, struct oll_error *err)
 {
@@ -197,17 +200,35 @@ static oll_status make_layer(struct kv_cache *kv, const struct oll_model *model,
     return OLL_OK;
 }
 
-/* Rings go their own ways, and an encoder keeps nothing: neither has anything to share. */
+static oll_status make_window(struct kv_cache *kv, struct kv_group *g, struct oll_error *err)
+{
+    g->rings = oll_calloc((size_t)kv->n_seq * g->n_col, sizeof *g->rings);
+    g->spans = oll_calloc(kv->n_seq, sizeof *g->spans);
+    if (!g->rings || !g->spans)
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "no memory for a page table of a window");
+    return kv_window_new((uint32_t)g->n_page, kv->n_node, &g->win, err);
+}
+
+/* An encoder keeps nothing, and has nothing to share. */
 static oll_status make_tree(struct kv_cache *kv, const struct oll_model *model,
                             struct oll_error *err)
 {
-    if (model_is_encoder(model) || kv->n_group != 1 || kv->groups[0].window != 0)
+    const uint64_t n_node = (uint64_t)kv->n_seq * kv->n_col;
+    if (model_is_encoder(model))
         return OLL_OK;
-    const uint32_t n_page = kv->n_seq * kv->groups[0].n_col;
-    kv->table = oll_calloc(n_page, sizeof *kv->table);
+    if (n_node > INT32_MAX)
+        return OLL_FAIL(err, OLL_ERR_LIMIT, "%u sequences of %u positions exceed any memory",
+                        kv->n_seq, kv->n_ctx);
+    kv->n_node = (uint32_t)n_node;
+    kv->table = oll_calloc(kv->n_node, sizeof *kv->table);
     if (!kv->table)
-        return OLL_FAIL(err, OLL_ERR_MEMORY, "no memory for a page table of %u pages", n_page);
-    return kv_tree_new(n_page, &kv->tree, err);
+        return OLL_FAIL(err, OLL_ERR_MEMORY, "no memory for a page table of %u pages", kv->n_node);
+    for (int i = 0; i < kv->n_group; i++)
+        if (kv->groups[i].window)
+            OLL_TRY(make_window(kv, &kv->groups[i], err));
+    OLL_TRY(kv_tree_new(kv->n_node, &kv->tree, err));
+    kv_tree_watch(kv->tree, kv_cache_forget, kv);
+    return OLL_OK;
 }
 
 oll_status kv_cache_new(const struct oll_model *model, const struct kv_params *params,
@@ -236,9 +257,14 @@ void kv_cache_free(struct kv_cache *kv)
     kv_keep_close(kv);
     for (uint32_t il = 0; kv->buffers && il < kv->n_layer; il++)
         oll_buffer_free(kv->buffers[il]);
-    for (int i = 0; i < kv->n_group; i++)
+    for (int i = 0; i < kv->n_group; i++) {
+        struct kv_group *g = &kv->groups[i];
         for (int d = 0; d < PLACEMENT_MAX_DEVICES; d++)
-            oll_buffer_free(kv->groups[i].tables[d]);
+            oll_buffer_free(g->tables[d]);
+        kv_window_free(g->win);
+        oll_free(g->rings);
+        oll_free(g->spans);
+    }
     oll_free(kv->buffers);
     oll_free(kv->layers);
     oll_free(kv->seqs);
@@ -252,44 +278,16 @@ void kv_cache_free(struct kv_cache *kv)
 
 oll_status kv_cache_store(struct kv_cache *kv, uint32_t seq, uint32_t n, struct oll_error *err)
 {
-    struct kv_sequence *s = &kv->seqs[seq];
-    if (kv->tree)
-        OLL_TRY(kv_cache_reserve(kv, seq, s->n + n, err));
-    if (s->n + n > s->high)
-        s->high = s->n + n;
-    return OLL_OK;
+    return kv->tree ? kv_cache_reserve(kv, seq, kv->seqs[seq].n + n, err) : OLL_OK;
 }
 
-void kv_cache_commit(struct kv_cache *kv, uint32_t seq, uint32_t n)
-{
-    kv->seqs[seq].n += n;
-    OLL_ASSERT(kv->seqs[seq].n <= kv->seqs[seq].high);
-}
-
-/* Whether a ring still holds all that a token at position n sees: positions from n - W + 1 on. The
- * page of the newest position ever stored has replaced the one n_col pages before it. */
-static bool ring_reaches(const struct kv_group *g, const struct kv_sequence *s, uint32_t n)
-{
-    if (g->window == 0 || n == 0)
-        return true;
-    uint32_t first = n >= g->window ? n - g->window + 1 : 0;
-    return (uint64_t)first / OLL_KV_PAGE + g->n_col > (s->high - 1) / OLL_KV_PAGE;
-}
+void kv_cache_commit(struct kv_cache *kv, uint32_t seq, uint32_t n) { kv->seqs[seq].n += n; }
 
 bool kv_cache_truncate(struct kv_cache *kv, uint32_t seq, uint32_t n)
 {
-    struct kv_sequence *s = &kv->seqs[seq];
     if (kv->tree)
         return kv_cache_cut(kv, seq, n);
-    if (n >= s->n)
-        return true;
-    for (int i = 0; i < kv->n_group; i++)
-        if (!ring_reaches(&kv->groups[i], s, n)) {
-            *s = (struct kv_sequence){0};
-            return false;
-        }
-    s->n = n;
-    if (n == 0)
-        s->high = 0;
+    if (n < kv->seqs[seq].n)
+        kv->seqs[seq].n = n;
     return true;
 }

@@ -3,9 +3,9 @@
  * Layers with the same window form a group and share a page table:
  *
  *   group 0, no window         seq 0 | page 0 | page 1 | page 2 | ...  ceil(n_ctx / 32) columns
- *                              seq 1 | page n | page n + 1 | ...
- *   group 1, window W (ring)   seq 0 | 0 | 1 | 2 |     position p lies in column (p / 32) % n_col;
- *                              seq 1 | 3 | 4 | 5 |     n_col holds W and one ubatch
+ *                              seq 1 | page 0 | page 7 | ...
+ *   group 1, window W (ring)   seq 0 | 9 | 1 | 2 |     position p lies in column (p / 32) % n_col;
+ *                              seq 1 | 3 | 8 | 5 |     n_col holds W and one ubatch
  *
  * and every layer of a group has a buffer of its own, K pages first, then V pages:
  *
@@ -13,11 +13,11 @@
  *
  * so that memory is touched only where a sequence has been.
  *
- * Where no layer has a ring, pages belong to nobody for good: a tree (kv_tree.h) knows what the
- * whole ones hold, sequences with a common beginning hold the same pages, and pages stay after
- * their sequences until their room is needed. Rings are overwritten as they go on, so that with
- * them a sequence is only its own past. An encoder sees its input at once and
- * keeps nothing: all its layers work in one buffer, always f32.
+ * Pages belong to nobody for good: a tree (kv_tree.h) knows what the whole ones hold, sequences
+ * with a common beginning hold the same pages, and pages stay after their sequences until their
+ * room is needed. Pages of a window hang on the nodes of the tree (kv_window.h), as far as there is
+ * room for them. An encoder sees its input at once and keeps nothing: all its layers work in one
+ * buffer, always f32, without a tree.
  *
  * State of a sequence that is no list of positions (recurrent layers) does not belong here; it
  * will be a sibling with the same verbs, and a sequence goes back only as far as all of them can.
@@ -27,22 +27,32 @@
 #define OLL_ENGINE_KV_CACHE_H
 
 #include "engine/kv_tree.h"
+#include "engine/kv_window.h"
 #include "engine/model.h"
 
 enum { KV_MAX_GROUPS = 8 };
+
+/* Columns [begin, end) of a window that a sequence holds. */
+struct kv_span {
+    uint32_t begin, end;
+    bool dirty; /* the devices' tables lack some of them */
+};
 
 /* Layers with one window. */
 struct kv_group {
     uint32_t window;                                  /* 0: the whole context */
     uint32_t n_col;                                   /* pages of one sequence */
+    uint64_t n_page;                                  /* of all sequences */
     struct oll_buffer *tables[PLACEMENT_MAX_DEVICES]; /* [n_seq, n_col] i32 where layers need it */
+    /* of a window */
+    struct kv_window *win;
+    int32_t *rings;        /* [n_seq, n_col] */
+    struct kv_span *spans; /* [n_seq] */
 };
 
 struct kv_sequence {
-    uint32_t n;    /* positions held, 0..n - 1 */
-    uint32_t high; /* positions ever stored since the last clear: what a ring has overwritten */
-    /* with a tree */
-    uint32_t n_held, n_known;        /* pages held; of them known to the tree */
+    uint32_t n;                      /* positions held, 0..n - 1 */
+    uint32_t n_held, n_known;        /* nodes held; of them known to the tree */
     uint32_t dirty_begin, dirty_end; /* columns that the devices' tables lack */
 };
 
@@ -59,8 +69,9 @@ struct kv_cache {
     struct oll_kv *layers;       /* [n_layer], as ops take them */
     struct oll_buffer **buffers; /* [n_layer], an encoder's first alone */
     struct kv_sequence *seqs;    /* [n_seq] */
-    struct kv_tree *tree;        /* NULL: every sequence has pages of its own */
-    int32_t *table;              /* [n_seq, n_col] of the only group, with a tree */
+    struct kv_tree *tree;        /* NULL: an encoder */
+    uint32_t n_col, n_node;      /* nodes of one sequence, of the tree */
+    int32_t *table;              /* [n_seq, n_col] nodes: pages of the group without a window */
     struct kv_keep *keep;        /* NULL: pages live no longer than the cache (kv_keep.h) */
 };
 
@@ -85,8 +96,8 @@ void kv_cache_free(struct kv_cache *kv); /* NULL is accepted */
 oll_status kv_cache_store(struct kv_cache *kv, uint32_t seq, uint32_t n,
                           struct oll_error *err) OLL_MUST_USE;
 void kv_cache_commit(struct kv_cache *kv, uint32_t seq, uint32_t n);
-/* Keeps the first n positions. False, and the sequence empty, when a ring has overwritten what
- * position n needs to see. */
+/* Keeps the first n positions. False, and the sequence empty, when what position n needs to see of
+ * a window is gone. */
 bool kv_cache_truncate(struct kv_cache *kv, uint32_t seq, uint32_t n);
 
 /* ---- contents of pages (kv_page.c) ---- */
@@ -116,5 +127,9 @@ void kv_cache_publish(struct kv_cache *kv, uint32_t seq, struct kv_space space,
 oll_status kv_cache_reserve(struct kv_cache *kv, uint32_t seq, uint32_t n,
                             struct oll_error *err) OLL_MUST_USE;
 bool kv_cache_cut(struct kv_cache *kv, uint32_t seq, uint32_t n);
+/* The tree is about to give a node away (kv_tree_watch; `arg` is the cache). */
+void kv_cache_forget(void *arg, int32_t node);
+/* First column of a window that a token at position n sees. */
+uint32_t kv_window_first(const struct kv_group *g, uint32_t n);
 
 #endif

@@ -5,7 +5,8 @@
  * space that may see it, and of all tokens up to its end. A page goes to the folder when nobody
  * computes, at the latest when its room is taken or the cache is freed. A prompt that begins
  * as pages of the folder do gets them read beside the work of others; they come into the tree page
- * by page and are then taken over as any known beginning is.
+ * by page and are then taken over as any known beginning is. Pages of windows are kept where they
+ * are there in an idle moment, and read as far as the window at the end of the beginning sees.
  *
  * Owned by a cache, used by its thread. */
 #ifndef OLL_ENGINE_KV_KEEP_H
@@ -26,9 +27,12 @@ oll_status kv_keep_open(struct kv_cache *kv, const struct kv_keep_params *params
 void kv_keep_close(struct kv_cache *kv);
 enum { KV_KEEP_CLOSE_MS = 2000 };
 
-/* For kv_share.c: a page has become known. */
-void kv_keep_know(struct kv_cache *kv, struct kv_space space, int32_t parent, const int32_t *tokens,
-                  int32_t page);
+/* For kv_share.c: a node has become known, with its page; one of its pages of a window has; a node
+ * is about to be given away. */
+void kv_keep_add(struct kv_cache *kv, struct kv_space space, int32_t parent, const int32_t *tokens,
+                 int32_t node);
+void kv_keep_know(struct kv_cache *kv, int group, int32_t node);
+void kv_keep_forget(struct kv_cache *kv, int32_t node);
 
 /* Puts one page that is not yet kept; false when there is none, or no room in the queue: then
  * spill.wake is called. */

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { N = 200, N_VOCAB = 288, N_SEQ = 3, N_CTX = 224 };
+enum { N = 200, N_VOCAB = 288, N_SEQ = 3, N_CTX = 224, N_UBATCH = 48 };
 
 static const struct oll_space nobody = {{0, 0}}, somebody = {{5, 6}};
 static int32_t tokens[N];
@@ -36,24 +36,27 @@ static struct oll_context *open_context(struct oll_model *model, enum oll_dtype 
     struct oll_context *ctx = NULL;
     struct oll_error err = {0};
     struct oll_context_params params = {
-        .n_ctx = N_CTX, .n_seq = N_SEQ, .n_ubatch = 48, .kv_dtype = kv};
+        .n_ctx = N_CTX, .n_seq = N_SEQ, .n_ubatch = N_UBATCH, .kv_dtype = kv};
     if (model)
         CHECK_MSG(oll_context_new(model, &params, &ctx, &err) == OLL_OK, "%s", err.text);
     return ctx;
 }
 
-/* Evaluates ids [begin, end) and publishes; the last logits. */
+/* Evaluates ids [begin, end) step by step and publishes; the last logits. */
 static float *feed(struct oll_context *ctx, uint32_t seq, const struct oll_space *space,
                    const int32_t *ids, uint32_t begin, uint32_t end)
 {
-    int32_t seqs[N_CTX];
+    int32_t seqs[N_UBATCH];
     struct oll_error err = {0};
     float *logits = NULL;
-    for (uint32_t i = 0; i < end - begin; i++)
+    for (uint32_t i = 0; i < N_UBATCH; i++)
         seqs[i] = (int32_t)seq;
-    struct oll_batch batch = {.n = end - begin, .tokens = ids + begin, .seq = seqs};
-    CHECK_MSG(oll_context_eval(ctx, &batch, NULL, &logits, &err) == OLL_OK, "%s", err.text);
-    oll_context_seq_publish(ctx, seq, space, ids, end);
+    for (uint32_t n; begin < end; begin += n) {
+        n = end - begin < N_UBATCH ? end - begin : N_UBATCH;
+        struct oll_batch batch = {.n = n, .tokens = ids + begin, .seq = seqs};
+        CHECK_MSG(oll_context_eval(ctx, &batch, NULL, &logits, &err) == OLL_OK, "%s", err.text);
+        oll_context_seq_publish(ctx, seq, space, ids, begin + n);
+    }
     return logits;
 }
 
@@ -111,19 +114,40 @@ TEST(llama_q8_0_cpu) { share_between("llama-q8_0.gguf", "cpu", OLL_F16); }
 TEST(qwen3_cpu) { share_between("qwen3.gguf", "cpu", OLL_F16); }
 TEST(qwen2_cpu_q8_0) { share_between("qwen2.gguf", "cpu", OLL_Q8_0); }
 
-/* A ring holds one sequence: nothing is shared, and the sequence itself goes on. */
-TEST(windows_share_nothing)
+TEST(gemma3_cpu) { share_between("gemma3.gguf", "cpu", OLL_F16); }
+TEST(gemma3_ref) { share_between("gemma3.gguf", "ref", OLL_F32); }
+TEST(gemma2_cpu) { share_between("gemma2.gguf", "cpu", OLL_F32); }
+TEST(gpt_oss_cpu) { share_between("gpt-oss.gguf", "cpu", OLL_F32); }
+
+/* A beginning is taken over as far as pages of the window are kept, and no further: the pool of
+ * three sequences has 10 pages for it. */
+TEST(windows_are_shared_while_they_are_kept)
 {
     struct oll_model *model = open_model("gemma3.gguf", "cpu");
     struct oll_context *ctx = open_context(model, OLL_F32);
+    int32_t other[N];
     if (!ctx)
         return;
-    feed(ctx, 0, &nobody, tokens, 0, 100);
-    CHECK_EQ(oll_context_match(ctx, &nobody, tokens, 100), 0);
-    CHECK_EQ(oll_context_seq_adopt(ctx, 1, &nobody, tokens, 99), 0);
-    CHECK(as_cold(model, OLL_F32, tokens, 120, feed(ctx, 1, &nobody, tokens, 0, 120), true));
-    CHECK(oll_context_seq_truncate(ctx, 0, 99));
-    CHECK(as_cold(model, OLL_F32, tokens, 110, feed(ctx, 0, &nobody, tokens, 99, 110), true));
+    feed(ctx, 0, &nobody, tokens, 0, 200);
+    CHECK_EQ(oll_context_match(ctx, &nobody, tokens, 200), 192);
+    CHECK_EQ(oll_context_match(ctx, &nobody, tokens, 70), 64);
+    memcpy(other, tokens, sizeof other);
+    other[64]++;
+    CHECK_EQ(oll_context_seq_adopt(ctx, 1, &nobody, other, 199), 64);
+    CHECK(as_cold(model, OLL_F32, other, 200, feed(ctx, 1, &nobody, other, 64, 200), true));
+    /* Others come until the window at 64 is gone, which nobody has used since. */
+    for (int i = 0; i < 3; i++) {
+        int32_t strange[N];
+        for (int k = 0; k < N; k++)
+            strange[k] = (tokens[k] + 1 + i) % N_VOCAB;
+        feed(ctx, 2, &nobody, strange, oll_context_seq_adopt(ctx, 2, &nobody, strange, 199), 200);
+    }
+    CHECK(oll_context_match(ctx, &nobody, tokens, 96) < 64);
+    CHECK(!oll_context_seq_truncate(ctx, 0, 64));
+    const uint32_t held = oll_context_seq_adopt(ctx, 0, &nobody, tokens, 99);
+    CHECK(as_cold(model, OLL_F32, tokens, 100, feed(ctx, 0, &nobody, tokens, held, 100), true));
+    /* What computes it anew makes it known again. */
+    CHECK_EQ(oll_context_match(ctx, &nobody, tokens, 96), 96);
     oll_context_free(ctx);
     oll_model_free(model);
 }
@@ -165,6 +189,9 @@ static void random_histories(const char *file, const char *device, uint64_t seed
 
 TEST(histories_cpu) { random_histories("llama.gguf", "cpu", 1); }
 TEST(histories_ref) { random_histories("llama.gguf", "ref", 2); }
+TEST(histories_windows_cpu) { random_histories("gemma3.gguf", "cpu", 4); }
+TEST(histories_windows_ref) { random_histories("gemma2.gguf", "ref", 5); }
+TEST(histories_windows_sinks) { random_histories("gpt-oss.gguf", "cpu", 6); }
 TEST(histories_quantised) { random_histories("llama-q8_0.gguf", "cpu", 3); }
 
 int main(int argc, char **argv) { return testing_main(argc, argv); }
