@@ -357,8 +357,9 @@ void oll_store_start(const struct oll_store *store, bool prune)
 {
     static const char *const parts[] = {"blobs"};
     int dir, lock;
-    /* A store that does not exist yet, that is someone else's or that is busy is left as it is. */
-    if (oll_store_open_dir(store, NULL, 0, &dir, NULL) != OLL_OK)
+    /* A folder for those who link files into it. A store that cannot be made, that is someone
+     * else's or that is busy is left as it is. */
+    if (store_make_dir(store, NULL, 0, &dir, NULL) != OLL_OK)
         return;
     close(dir);
     if (oll_store_lock_exclusive(store, false, &lock, NULL) != OLL_OK)

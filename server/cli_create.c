@@ -22,6 +22,8 @@ struct job {
     const char *file;           /* that alone is the model; NULL: a Modelfile tells */
     const char *modelfile_path; /* NULL: none was named */
     const char *quantize, *draft_quantize;
+    bool link_only; /* the file is not copied, and little is said */
+    bool linked;
     struct oll_arena arena;
     struct cli_client client;
     struct cli_progress *progress;
@@ -86,7 +88,8 @@ static void warn(const char *line) { printf("%s\n", line); }
 static void show(struct job *j, const char *status, const char *digest, uint64_t total,
                  uint64_t completed)
 {
-    cli_progress_show(j->progress, total > 0 ? digest : NULL, status, total, completed);
+    if (!j->link_only)
+        cli_progress_show(j->progress, total > 0 ? digest : NULL, status, total, completed);
 }
 
 static uint64_t count_of(const struct oll_json *line, const char *key)
@@ -178,10 +181,13 @@ static oll_status build(struct job *j, struct oll_error *err)
     struct cli_create_files files;
     const char *folder = ".";
     OLL_TRY(j->file ? from_file(j, err) : read_modelfile(j, &folder, err));
-    cli_progress_show(j->progress, NULL, "gathering model components", 0, 0);
+    cli_progress_show(j->progress, NULL,
+                      j->link_only ? "linking the file" : "gathering model components", 0, 0);
     OLL_TRY(model_source_read(&j->arena, &j->modelfile, folder, warn, &j->source, err));
     cli_create_files_open(&files, &j->client, j->progress);
+    files.link_only = j->link_only;
     oll_status status = bring_files(j, &files, err);
+    j->linked = files.linked;
     if (status == OLL_OK) {
         model_source_request(&j->source, &extra, &j->request);
         if (j->request.status != OLL_OK)
@@ -205,12 +211,16 @@ static oll_status run_job(struct job *j, bool local, struct oll_error *err)
     oll_strbuf_init(&j->request, BODY_MAX);
     oll_status status = cli_client_open(&j->client, local, err);
     if (status == OLL_OK) {
-        j->progress = cli_progress_new();
+        if (!j->link_only || isatty(STDERR_FILENO))
+            j->progress = cli_progress_new();
         j->client.tick = on_tick;
         j->client.user = j;
         status = build(j, err);
         j->client.tick = NULL;
-        cli_progress_free(j->progress);
+        if (j->link_only)
+            cli_progress_clear(j->progress);
+        else
+            cli_progress_free(j->progress);
     }
     cli_client_close(&j->client);
     oll_strbuf_free(&j->request);
@@ -218,8 +228,8 @@ static oll_status run_job(struct job *j, bool local, struct oll_error *err)
     return status;
 }
 
-oll_status cli_create_from_file(const char *name, const char *path, bool local,
-                                struct oll_error *err)
+static oll_status create_from(const char *name, const char *path, bool local, bool *linked,
+                              struct oll_error *err)
 {
     struct job *j = oll_calloc(1, sizeof *j);
     if (!j)
@@ -227,9 +237,24 @@ oll_status cli_create_from_file(const char *name, const char *path, bool local,
     j->name = name;
     j->file = path;
     j->quantize = j->draft_quantize = "";
+    j->link_only = linked != NULL;
     oll_status status = run_job(j, local, err);
+    if (linked)
+        *linked = j->linked;
     oll_free(j);
     return status;
+}
+
+oll_status cli_create_from_file(const char *name, const char *path, bool local,
+                                struct oll_error *err)
+{
+    return create_from(name, path, local, NULL, err);
+}
+
+oll_status cli_create_by_link(const char *name, const char *path, bool *linked,
+                              struct oll_error *err)
+{
+    return create_from(name, path, false, linked, err);
 }
 
 static int run_create(const struct cli_args *args)

@@ -178,7 +178,10 @@ static void tell_link(struct cli_create_files *f, const struct model_source_file
         return;
     snprintf(line, sizeof line,
              "linked %.800s: file and model share their bytes, do not change the file", file->path);
-    cli_progress_show(f->progress, NULL, line, 0, 0);
+    if (f->link_only)
+        f->linked = true;
+    else
+        cli_progress_show(f->progress, NULL, line, 0, 0);
 }
 
 /* Brings the file into the store at hand; *done is false when it must be uploaded. */
@@ -194,7 +197,7 @@ static oll_status bring_to_store(struct cli_create_files *f, const struct model_
                                       file->modified_ns, &how, &why);
     if (status == OLL_ERR_BUSY)
         return OLL_FAIL(err, status, "%s", why.text);
-    if (f->client->store) {
+    if (f->client->store && (status == OLL_OK || !f->link_only)) {
         *done = true;
         if (status == OLL_OK)
             tell_link(f, file, how);
@@ -235,5 +238,7 @@ oll_status cli_create_file(struct cli_create_files *f, struct model_source_file 
         OLL_TRY(is_there(f, file, &done, err));
     if (!done && f->store && f->lease)
         OLL_TRY(bring_to_store(f, file, &done, err));
+    if (!done && f->link_only)
+        return OLL_FAIL(err, OLL_ERR_UNSUPPORTED, "%s cannot be linked", file->path);
     return done ? OLL_OK : upload(f, file, err);
 }

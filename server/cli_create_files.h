@@ -14,6 +14,8 @@ struct cli_create_files {
     struct oll_store *store; /* that files can be linked into; NULL: none. Owned unless it is the
                                 client's */
     struct oll_lease *lease; /* protects what was linked until the model names it */
+    bool link_only;          /* set by the caller: nothing is copied or uploaded */
+    bool linked;             /* then: a file and its blob are one now */
 };
 
 /* Finds out whether a store is at hand. */

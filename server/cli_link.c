@@ -1,17 +1,19 @@
 /* `oll link`: a GGUF file becomes a model where it is. */
+#include "server/cli_link.h"
 #include "registry/gguf_import.h"
-#include "registry/reference.h"
 #include "server/cli.h"
 #include "server/cli_client.h"
 #include "server/cli_create.h"
+#include "server/model_path.h"
+#include "server/model_source.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-/* The stem of a path as far as it can be a model's name: "./My Model.gguf" gives "My-Model". */
-static void name_of(const char *path, char out[OLL_NAME_PART_MAX + 1])
+void cli_link_name(const char *path, char out[OLL_NAME_PART_MAX + 1])
 {
     const char *slash = strrchr(path, '/');
     const char *stem = slash ? slash + 1 : path;
@@ -34,6 +36,44 @@ static void name_of(const char *path, char out[OLL_NAME_PART_MAX + 1])
         memcpy(out, "model", sizeof "model");
 }
 
+/* Whether a stored model's weights are the bytes of this file. A clone, which has an inode of its
+ * own, is told by its hash. */
+static bool is_same(const struct model_entry *entry, const char *path)
+{
+    struct stat a, b;
+    char digest[OLL_DIGEST_TEXT_MAX];
+    struct model_source_file file = {.path = path};
+    if (stat(path, &a) != 0 || stat(entry->path, &b) != 0 || a.st_size != b.st_size)
+        return false;
+    if (a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+        return true;
+    oll_digest_text(&entry->stored.model->digest, digest);
+    return model_source_hash(&file, NULL, NULL, NULL) == OLL_OK && strcmp(file.digest, digest) == 0;
+}
+
+bool cli_link_file(const char *path, const char *name)
+{
+    struct model_entry entry;
+    bool same = false, linked = false;
+    char *real = realpath(path, NULL);
+    if (!real || !oll_import_is_gguf(real)) {
+        free(real);
+        return false;
+    }
+    const oll_status known = model_entry_find_name(name, &entry, NULL);
+    if (known == OLL_OK)
+        same = is_same(&entry, real);
+    model_entry_free(&entry);
+    if (known == OLL_ERR_NOT_FOUND)
+        same = cli_create_by_link(name, real, &linked, NULL) == OLL_OK;
+    if (same && linked)
+        fprintf(stderr,
+                "linked %s as the model '%s': they share their bytes, do not change the file\n",
+                path, name);
+    free(real);
+    return same;
+}
+
 static int run_link(const struct cli_args *args)
 {
     struct oll_error err = {0};
@@ -41,7 +81,7 @@ static int run_link(const struct cli_args *args)
     char *path = realpath(args->positional[0], NULL);
     if (!path)
         return cli_failf("%s: %s", args->positional[0], strerror(errno));
-    name_of(args->positional[0], stem);
+    cli_link_name(args->positional[0], stem);
     const char *name = args->n_positional > 1 ? args->positional[1] : stem;
     oll_status status = OLL_OK;
     if (!oll_import_is_gguf(path))

@@ -5,6 +5,7 @@
 #include "engine/base/strbuf.h"
 #include "server/cli.h"
 #include "server/cli_images.h"
+#include "server/cli_link.h"
 #include "server/cli_private.h"
 #include "server/cli_repl.h"
 #include "server/duration.h"
@@ -23,8 +24,9 @@ struct run {
     struct cli_client client;
     struct cli_session session;
     int64_t dimensions;                /* of embeddings; 0: all */
-    char name[128];                    /* that a file is offered under */
+    char name[OLL_NAME_PART_MAX + 1];  /* that a file is offered under */
     char file_option[FILE_OPTION_MAX]; /* "NAME=FILE" */
+    bool linked;                       /* the file is a model of the store by that name */
 };
 
 /* ---- options ---- */
@@ -103,47 +105,52 @@ static oll_status read_options(struct run *run, struct oll_error *err)
 
 /* ---- the model ---- */
 
-/* A file is offered under the last part of its path, as far as that is a name. */
-static void name_file(struct run *run, const char *path)
+/* Runs a file with a server of its own, which offers it under a name. */
+static oll_status open_file(struct run *run, const char *path, struct oll_error *err)
 {
-    const char *slash = strrchr(path, '/');
-    size_t n = 0;
-    for (const char *p = slash ? slash + 1 : path; *p && n + 1 < sizeof run->name; p++) {
-        const bool word = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||
-                          (*p >= '0' && *p <= '9') || *p == '_';
-        if (word || (n > 0 && (*p == '.' || *p == '-')))
-            run->name[n++] = *p;
-    }
-    run->name[n] = '\0';
-    if (n > 5 && strcmp(run->name + n - 5, ".gguf") == 0)
-        run->name[n - 5] = '\0';
-    if (!run->name[0] || n > 80)
-        snprintf(run->name, sizeof run->name, "model");
+    const char *models[] = {run->file_option};
+    const struct service_config config = {
+        .models = models, .n_models = 1, .devices = cli_value(run->args, "devices", NULL)};
+    if (access(path, R_OK) != 0)
+        return OLL_FAIL(err, OLL_ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
+    if (strlen(path) + sizeof run->name >= sizeof run->file_option)
+        return OLL_FAIL(err, OLL_ERR_ARG, "the path of the model is too long");
     snprintf(run->file_option, sizeof run->file_option, "%s=%s", run->name, path);
+    oll_status status = cli_client_open_serving(&run->client, &config, true, err);
+    if (status != OLL_OK)
+        oll_error_prefix(err, "%s", path);
+    return status == OLL_OK ? cli_session_open(&run->session, run->name, false, err) : status;
 }
 
-/* Finds a server, or starts one: always for a file, which a server does not know, and for devices
- * of one's own choice. */
+/* Finds a server, or starts one: always for devices of one's own choice. */
+static oll_status open_name(struct run *run, const char *name, bool pull, struct oll_error *err)
+{
+    const struct service_config config = {.devices = cli_value(run->args, "devices", NULL)};
+    OLL_TRY(cli_client_open_serving(&run->client, &config, config.devices != NULL, err));
+    return cli_session_open(&run->session, name, pull, err);
+}
+
+/* A file is linked into the store, where that can be done. */
+static void link_model(struct run *run)
+{
+    const char *model = run->args->positional[0];
+    if (!model_is_path(model))
+        return;
+    cli_link_name(model, run->name);
+    run->linked = cli_link_file(model, run->name);
+}
+
+/* A file that was linked is run like any model, unless the server at hand has another store; other
+ * files are run as they are. */
 static oll_status open_model(struct run *run, struct oll_error *err)
 {
     const char *model = run->args->positional[0];
-    const char *models[] = {run->file_option};
-    const bool is_file = model_is_path(model);
-    struct service_config config = {.models = models,
-                                    .devices = cli_value(run->args, "devices", NULL)};
-    if (is_file && strlen(model) + sizeof run->name >= sizeof run->file_option)
-        return OLL_FAIL(err, OLL_ERR_ARG, "the path of the model is too long");
-    if (is_file) {
-        name_file(run, model);
-        config.n_models = 1;
-        model = run->name;
-    }
-    const bool always = is_file || config.devices;
-    oll_status status = cli_client_open_serving(&run->client, &config, always, err);
-    if (status != OLL_OK && is_file)
-        oll_error_prefix(err, "%s", run->args->positional[0]);
-    OLL_TRY(status);
-    return cli_session_open(&run->session, model, !is_file, err);
+    if (!model_is_path(model))
+        return open_name(run, model, true, err);
+    if (run->linked && open_name(run, run->name, false, NULL) == OLL_OK)
+        return OLL_OK;
+    cli_client_close(&run->client);
+    return open_file(run, model, err);
 }
 
 /* ---- the prompt ---- */
@@ -245,6 +252,8 @@ static int run_main(const struct cli_args *args)
     oll_status status = read_options(run, &err);
     if (status == OLL_OK)
         status = read_prompt(run, &input, &words, &err);
+    if (status == OLL_OK)
+        link_model(run);
     /* From here on Ctrl-C is noted, so that what was started is also ended. */
     cli_client_catch();
     if (status == OLL_OK)
@@ -293,9 +302,10 @@ const struct cli_command cli_run = {
     .usage = "MODEL [PROMPT]",
     .summary = "Run a model",
     .details =
-        "MODEL is the name of a model or a GGUF file. Without a prompt, and on a terminal, a\n"
-        "chat begins: Ctrl-C stops an answer, Ctrl-D or /bye leaves. A server is used where\n"
-        "one runs; else the command is its own.",
+        "MODEL is the name of a model or a GGUF file, which is linked into the store under\n"
+        "its own name where that needs no copy. Without a prompt, and on a terminal, a chat\n"
+        "begins: Ctrl-C stops an answer, Ctrl-D or /bye leaves. A server is used where one\n"
+        "runs; else the command is its own.",
     .options = run_options,
     .variables = variables,
     .min_args = 1,

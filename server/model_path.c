@@ -38,11 +38,24 @@ static oll_status find_stored(const struct oll_store *store, const char *model,
                : OLL_OK;
 }
 
+oll_status model_entry_find_name(const char *model, struct model_entry *out, struct oll_error *err)
+{
+    struct oll_store *store = NULL;
+    char folder[ENV_TEXT_MAX];
+    *out = (struct model_entry){0};
+    oll_arena_init(&out->arena, ARENA_BYTES);
+    if (!env_models(folder))
+        return OLL_FAIL(err, OLL_ERR_NOT_FOUND,
+                        "model '%s' not found: neither OLLAMA_MODELS nor HOME is set", model);
+    OLL_TRY(oll_store_new(folder, &store, err));
+    oll_status status = find_stored(store, model, out, err);
+    oll_store_free(store);
+    return status;
+}
+
 oll_status model_entry_find(const char *model, struct model_entry *out, struct oll_error *err)
 {
     struct stat st;
-    struct oll_store *store = NULL;
-    char folder[ENV_TEXT_MAX];
     *out = (struct model_entry){0};
     oll_arena_init(&out->arena, ARENA_BYTES);
     if (stat(model, &st) == 0 && S_ISREG(st.st_mode)) {
@@ -51,13 +64,7 @@ oll_status model_entry_find(const char *model, struct model_entry *out, struct o
     }
     if (model_is_path(model))
         return OLL_FAIL(err, OLL_ERR_NOT_FOUND, "%s: no such file", model);
-    if (!env_models(folder))
-        return OLL_FAIL(err, OLL_ERR_NOT_FOUND,
-                        "model '%s' not found: neither OLLAMA_MODELS nor HOME is set", model);
-    OLL_TRY(oll_store_new(folder, &store, err));
-    oll_status status = find_stored(store, model, out, err);
-    oll_store_free(store);
-    return status;
+    return model_entry_find_name(model, out, err);
 }
 
 void model_entry_free(struct model_entry *entry)

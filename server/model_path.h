@@ -20,6 +20,9 @@ bool model_is_path(const char *model);
 /* OLL_ERR_NOT_FOUND says what was looked for and how to get it. */
 oll_status model_entry_find(const char *model, struct model_entry *out,
                             struct oll_error *err) OLL_MUST_USE;
+/* A name of the store alone, also where a file is called so. */
+oll_status model_entry_find_name(const char *model, struct model_entry *out,
+                                 struct oll_error *err) OLL_MUST_USE;
 void model_entry_free(struct model_entry *entry); /* also after a failure */
 
 /* The path alone; *path is released with oll_free. */

@@ -97,9 +97,9 @@ class Server:
             raise RuntimeError(f"upload: {status} {reply!r}")
         return digest
 
-    def run(self, *argv, **options):
-        """A command of the client, with output as text."""
-        return subprocess.run([self.oll, *argv], env=self.env(), stdin=subprocess.DEVNULL, capture_output=True,
+    def run(self, *argv, more=None, **options):
+        """A command of the client, with output as text; `more`: further variables."""
+        return subprocess.run([self.oll, *argv], env={**self.env(), **(more or {})}, stdin=subprocess.DEVNULL, capture_output=True,
                               encoding="utf-8", errors="replace", timeout=REPLY_TIMEOUT_S, check=False, **options)
 
 

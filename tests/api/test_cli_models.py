@@ -88,6 +88,60 @@ def check_files(checks, server, folder, tiny):
     checks.equal(last_line(done.stderr), "Error: insecure path: model.gguf", "a link that leads out of the folder")
 
 
+def check_run_file(checks, server, folder, tiny):
+    """`oll run FILE` links the file under its stem, once, and never in place of another model."""
+    def run(path, **more):
+        return server.run("run", path, "--predict", "2", "hi", cwd=folder, more=more)
+
+    def names():
+        return sorted(m["name"] for m in json.loads(server.call("GET", "/api/tags")[1])["models"])
+
+    path = os.path.join(folder, "My Runs.gguf")
+    with open(path, "wb") as f:
+        f.write(tiny + bytes(64))
+    before = names()
+    done = run("./My Runs.gguf")
+    checks.equal(done.returncode, 0, f"run of a file: {done.stderr!r}")
+    checks.equal(sorted(set(names()) - set(before)), ["My-Runs:latest"], "the file is a model by its stem")
+    linked = [b for b in os.listdir(os.path.join(server.models, "blobs"))
+              if os.path.samefile(os.path.join(server.models, "blobs", b), path)]
+    checks.equal(done.stderr, "linked ./My Runs.gguf as the model 'My-Runs': they share their bytes, do not change the file\n"
+                 if linked else "", "one line says that it is linked, where it is no clone")
+    done = run("./My Runs.gguf")
+    checks.equal((done.returncode, done.stderr), (0, ""), "the second run has nothing to say")
+    done = run("my-runs")
+    checks.equal(done.returncode, 0, f"run by the name: {done.stderr!r}")
+
+    before = server.call("GET", "/api/tags")[1]
+    os.mkdir(os.path.join(folder, "other"))
+    with open(os.path.join(folder, "other", "My Runs.gguf"), "wb") as f:
+        f.write(tiny + bytes(96))
+    done = run("other/My Runs.gguf")
+    checks.equal((done.returncode, done.stderr), (0, ""), "a file whose name is taken is run all the same")
+    with open(os.path.join(folder, "elsewhere.gguf"), "wb") as f:
+        f.write(tiny + bytes(128))
+    done = run("elsewhere.gguf", OLLAMA_MODELS=os.path.join(folder, "another"))
+    checks.equal((done.returncode, done.stderr), (0, ""), "a file is run where the server has another store")
+    done = run("elsewhere.gguf", OLLAMA_HOST="127.0.0.1:1")
+    checks.equal((done.returncode, done.stderr), (0, ""), "a file is run where no server answers")
+    checks.equal(server.call("GET", "/api/tags")[1], before, "nothing became a model by these")
+    done = run("absent.gguf")
+    checks.equal((done.returncode, done.stderr), (1, "Error: absent.gguf: No such file or directory\n"), "an absent file")
+    server.call("DELETE", "/api/delete", {"model": "My-Runs"})
+    checks.true(os.path.exists(path), "the file outlives its model")
+
+
+def check_first_link(checks, oll, root, folder, tiny):
+    """A store whose folder is not there yet: the first file is linked, too."""
+    models = os.path.join(root, "fresh")
+    path = os.path.join(folder, "first.gguf")
+    with open(path, "wb") as f:
+        f.write(tiny + bytes(160))
+    with Server(oll, models) as server:
+        done = server.run("link", "first.gguf", cwd=folder)
+        checks.true(done.returncode == 0 and "copying" not in done.stderr, f"the first link is no copy: {done.stderr!r}")
+
+
 def check_round_trip(checks, server, folder):
     """What `show --modelfile` prints makes the same model."""
     text = server.run("show", "cli1", "--modelfile").stdout
@@ -138,6 +192,8 @@ def main():
             check_recorded(checks, server, folder, cases)
             check_round_trip(checks, server, folder)
             check_files(checks, server, folder, tiny)
+            check_run_file(checks, server, folder, tiny)
+        check_first_link(checks, oll, root, folder, tiny)
         check_alone(checks, oll, folder)
     return checks.finish()
 
