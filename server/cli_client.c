@@ -5,9 +5,13 @@
 #include "server/cli_private.h"
 #include "server/env.h"
 
+#include <errno.h>
+#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum { REPLY_MAX = 256 << 20, LINE_MAX_BYTES = 1 << 20, ARENA_BYTES = 64 << 20, TICK_MS = 100 };
 
@@ -88,12 +92,30 @@ static oll_status request(struct cli_client *client, const char *method, const c
     return status;
 }
 
+/* Whether this user can read the store; what is not there yet is an empty one. */
+static oll_status check_store(const char *folder, struct oll_error *err)
+{
+    static const char *const parts[] = {"", "/manifests", "/blobs"};
+    char path[ENV_TEXT_MAX + 16];
+    struct stat st;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        snprintf(path, sizeof path, "%s%s", folder, parts[i]);
+        if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+            return OLL_FAIL(err, OLL_ERR_IO, "%s of the model store is no folder", path);
+        if (access(path, R_OK | X_OK) != 0 && errno != ENOENT)
+            return OLL_FAIL(err, OLL_ERR_DENIED, "%s of the model store cannot be read: %s", path,
+                            strerror(errno));
+    }
+    return OLL_OK;
+}
+
 static oll_status open_store(struct cli_client *client, struct oll_error *err)
 {
     char folder[ENV_TEXT_MAX];
     if (!env_models(folder))
         return OLL_FAIL(err, OLL_ERR_NOT_FOUND,
                         "there is no model store: neither OLLAMA_MODELS nor HOME is set");
+    OLL_TRY(check_store(folder, err));
     return oll_store_new(folder, &client->store, err);
 }
 
@@ -107,6 +129,21 @@ static oll_status open_session(struct cli_client *client, const char *unix_socke
                                         .unix_socket = unix_socket,
                                         .patient = true};
     return https_new(&config, &client->session, err);
+}
+
+/* Why a named server could not be reached: there is no such machine, or no server on it. */
+static oll_status fail_unreachable(const struct env_host *host, struct oll_error *err)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    const int code = host->host[0] ? getaddrinfo(host->host, NULL, &hints, &found) : 0;
+    if (code == 0 && found)
+        freeaddrinfo(found);
+    if (code != 0)
+        return OLL_FAIL(err, OLL_ERR_NETWORK, "OLLAMA_HOST: %s: %s", host->host,
+                        gai_strerror(code));
+    return OLL_FAIL(err, OLL_ERR_NETWORK,
+                    "could not connect to ollama server, run 'oll serve' to start it");
 }
 
 /* Looks for a server; without one the session stays NULL, unless that is an error. */
@@ -129,10 +166,7 @@ static oll_status find_server(struct cli_client *client, struct oll_error *err)
     client->session = NULL;
     if (status != OLL_ERR_NETWORK)
         return OLL_FAIL(err, status, "%s", oll_error_text(&why));
-    if (named)
-        return OLL_FAIL(err, status,
-                        "could not connect to ollama server, run 'oll serve' to start it");
-    return OLL_OK;
+    return named ? fail_unreachable(&host, err) : OLL_OK;
 }
 
 oll_status cli_client_open(struct cli_client *client, bool local, struct oll_error *err)

@@ -294,6 +294,7 @@ static const struct cli_variable variables[] = {
     {"OLLAMA_EDITOR", "Editor for the prompt (Ctrl-G; default: VISUAL, EDITOR, vi)"},
     {"OLLAMA_HOST", "Server to use: host:port, or unix:/path (default 127.0.0.1:11434)"},
     {"OLLAMA_NOHISTORY", "Do not save what is typed"},
+    {"OLL_API_KEY", "Key that is sent to a server which asks for one"},
     {0},
 };
 
@@ -301,11 +302,14 @@ const struct cli_command cli_run = {
     .name = "run",
     .usage = "MODEL [PROMPT]",
     .summary = "Run a model",
-    .details =
-        "MODEL is the name of a model or a GGUF file, which is linked into the store under\n"
-        "its own name where that needs no copy. Without a prompt, and on a terminal, a chat\n"
-        "begins: Ctrl-C stops an answer, Ctrl-D or /bye leaves. A server is used where one\n"
-        "runs; else the command is its own.",
+    .details = "MODEL is the name of a model or a GGUF file, which is linked into the store under\n"
+               "its own name where that needs no copy. A server is used where one runs; else the\n"
+               "command is its own.\n"
+               "\n"
+               "What comes through a pipe stands before PROMPT; models with vision are shown the\n"
+               "images whose paths are in it. Without a prompt, and on a terminal, a chat begins:\n"
+               "Ctrl-C stops an answer there, Ctrl-D or /bye leaves, /? tells more. Elsewhere\n"
+               "Ctrl-C ends the command, with 130 as a shell sees it.",
     .options = run_options,
     .variables = variables,
     .min_args = 1,

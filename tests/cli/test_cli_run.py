@@ -376,6 +376,27 @@ def check_alone(case, tiny):
         done = case.run(*argv, OLLAMA_HOST="127.0.0.1:1", **models)
         checks.equal((done.returncode, done.stderr),
                      (1, "Error: could not connect to ollama server, run 'oll serve' to start it\n"), f"{argv}: a host that is down")
+    done = case.run("list", OLLAMA_HOST="nohost.invalid", **models)
+    checks.true(done.returncode == 1 and done.stderr.startswith("Error: OLLAMA_HOST: nohost.invalid: "), f"no such host: {done.stderr}")
+    done = case.run("list", OLLAMA_MODELS=tiny)
+    checks.equal((done.returncode, done.stdout, done.stderr), (1, "", f"Error: {tiny} of the model store is no folder\n"), "a file as store")
+    check_closed_store(case, models["OLLAMA_MODELS"])
+    checks.equal(case.run("list", OLLAMA_MODELS=os.path.join(case.folder, "none")).returncode, 0, "a store that is not there yet")
+
+
+def check_closed_store(case, models):
+    """A part of the store that this user cannot read is a failure, not an empty list."""
+    if os.geteuid() == 0:
+        print("left out: a store without permissions, which root has all of")
+        return
+    for part in (models, os.path.join(models, "manifests"), os.path.join(models, "blobs")):
+        mode = stat.S_IMODE(os.stat(part).st_mode)
+        os.chmod(part, 0)
+        for argv in (("list",), ("show", "tiny"), ("ps",)):
+            done = case.run(*argv, OLLAMA_MODELS=models)
+            case.checks.equal((done.returncode, done.stdout, done.stderr),
+                              (1, "", f"Error: {part} of the model store cannot be read: Permission denied\n"), f"{argv}: {part}")
+        os.chmod(part, mode)
 
 
 def main():
