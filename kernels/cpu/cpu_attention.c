@@ -183,6 +183,8 @@ static void run_chunk(struct cpu_worker *w, const struct att_run *run, int64_t c
         .softcap = run->op->softcap,
         .rows = run->a.rows,
         .s = run->a.s,
+        .expanded_k = run->a.k,
+        .expanded_v = run->a.v,
         .parts = run->a.parts,
     };
     fill_rows(run, chunk_at);
@@ -190,19 +192,13 @@ static void run_chunk(struct cpu_worker *w, const struct att_run *run, int64_t c
         size_t page = cpu_kv_page(kv, pages, run->seq, (int32_t)(chunk_at + p * OLL_KV_PAGE));
         tile.k[p] = cpu_kv_k(kv, page, run->head_kv);
         tile.v[p] = cpu_kv_v(kv, page, run->head_kv);
-        if (cpu_kv_is_quantised(kv->dtype)) {
-            float *k = run->a.k + (size_t)p * OLL_KV_PAGE * kv->head_dim_k;
-            float *v = run->a.v + (size_t)p * OLL_KV_PAGE * pad_v;
-            cpu_kv_expand_k(kv->dtype, tile.k[p], kv->head_dim_k, k);
-            cpu_kv_expand_v(kv->dtype, tile.v[p], kv->head_dim_v, v);
-            tile.k[p] = k;
-            tile.v[p] = v;
-        }
     }
-    if (kv->dtype == OLL_F16)
-        w->k->attention_f16(&tile);
-    else
-        w->k->attention_f32(&tile);
+    switch (kv->dtype) {
+    case OLL_F16: w->k->attention_f16(&tile); break;
+    case OLL_F32: w->k->attention_f32(&tile); break;
+    case OLL_Q4_0: w->k->attention_q4_0(&tile); break;
+    default: w->k->attention_q8_0(&tile); break;
+    }
 }
 
 /* ---- merging ---- */

@@ -38,12 +38,14 @@ struct cpu_attention_part {
 struct cpu_attention_tile {
     uint32_t n_rows;
     uint32_t head_dim_k, head_dim_v;                 /* head_dim_v padded to 16 */
-    const void *k[CPU_ATT_PAGES], *v[CPU_ATT_PAGES]; /* the kv head's blocks, layout of cpu_kv.h */
+    const void *k[CPU_ATT_PAGES], *v[CPU_ATT_PAGES]; /* the kv head's blocks, layout of cpu_kv.h;
+                                                        NULL where no row looks */
     const float *q;                                  /* [n_rows, head_dim_k], times the scale */
     float softcap;
     const struct cpu_attention_row *rows; /* [n_rows] */
     float *s;                             /* scratch [CPU_ATT_ROWS_REG, CPU_ATT_CHUNK] */
-    struct cpu_attention_part *parts;     /* [n_rows]; max, sum and the values of o are results */
+    float *expanded_k, *expanded_v;   /* scratch of quantised caches [CPU_ATT_CHUNK, head_dim] */
+    struct cpu_attention_part *parts; /* [n_rows]; max, sum and the values of o are results */
 };
 
 #endif

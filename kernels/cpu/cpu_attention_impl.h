@@ -8,8 +8,8 @@
  * them costs fourteen operations per score, against head_dim multiply-adds. The R rows go through
  * all three before the next R, so that their scores stay in the first cache. */
 #include "kernels/cpu/cpu_attention.h"
+#include "kernels/cpu/cpu_attention_page.h"
 #include "kernels/cpu/cpu_kernels.h"
-#include "kernels/cpu/cpu_kv.h"
 #include "kernels/cpu/cpu_vec.h"
 
 #include <math.h>
@@ -17,7 +17,14 @@
 
 /* Vectors side by side: 32 keys with vectors of 16, else 16 keys, or 4 in plain C. Few rows take
  * more of them, so that as many accumulators are at work: keys of up to four pages. */
-enum { ATT_NV = VW == 1 ? 4 : VW == 4 ? 4 : 2, ATT_NV_MAX = VW < 8 ? ATT_NV : 8 };
+enum {
+    ATT_NV = VW == 1   ? 4
+             : VW == 4 ? 4
+                       : 2,
+    ATT_NV_MAX = VW < 8 ? ATT_NV : 8,
+    ATT_LINE = 64, /* bytes of a cache line */
+    ATT_AHEAD = 16 /* rows of V from asking to using */
+};
 
 CPU_INLINE uint32_t att_wide(uint32_t r)
 {
@@ -34,61 +41,49 @@ struct att_rows {
     uint32_t row, begin, end, first, last;
 };
 
-/* `r` and `is_f16` are constants where these are inlined. */
-CPU_INLINE vf att_load(const void *p, size_t at, int is_f16)
-{
-    return is_f16 ? vf_load_f16((const uint16_t *)p + at) : vf_load((const float *)p + at);
-}
-
-/* Few rows read the cache once at the speed of memory; many find it in the second cache. */
+/* `r`, `nv` and `type` are constants where the following are inlined.
+ *
+ * Few rows read the cache once at the speed of memory; many find it in the second cache. */
 CPU_INLINE int att_is_streaming(uint32_t r) { return r <= 4; }
-
-/* Element (d, slot) of a page of keys; d 0 of the vector that begins with position j. */
-CPU_INLINE size_t att_key_at(uint32_t j, uint32_t n)
-{
-    const uint32_t slot = j % OLL_KV_PAGE;
-    return (size_t)(slot / CPU_KV_HALF) * n * CPU_KV_HALF + slot % CPU_KV_HALF;
-}
 
 /* Where the keys from position j on lie; past the last ones, values as many positions after the
  * first. */
-CPU_INLINE const char *att_after(const struct att_rows *b, uint32_t j, size_t size)
+CPU_INLINE const unsigned char *att_after(const struct att_rows *b, uint32_t j, enum att_type type)
 {
     const struct cpu_attention_tile *t = b->t;
     if (j < b->last)
-        return (const char *)t->k[j / OLL_KV_PAGE] + att_key_at(j, t->head_dim_k) * size;
+        return att_key_at(type, t->k[j / OLL_KV_PAGE], t->head_dim_k, j % OLL_KV_PAGE).p;
     j = j - b->last + b->first;
     j = j < b->last ? j : b->first;
-    return (const char *)t->v[j / OLL_KV_PAGE] + att_key_at(j, t->head_dim_v) * size;
+    return att_key_at(type, t->v[j / OLL_KV_PAGE], t->head_dim_v, j % OLL_KV_PAGE).p;
 }
 
 /* Scores of r queries with the keys of nv vectors from position j on. Pages lie apart, so hardware
  * prefetchers lose their way at the end of each: the keys after these (after the last keys, the
  * first values) are asked for meanwhile. */
-CPU_INLINE void att_dot(const struct att_rows *b, uint32_t j, uint32_t r, uint32_t nv, int is_f16)
+CPU_INLINE void att_dot(const struct att_rows *b, uint32_t j, uint32_t r, uint32_t nv,
+                        enum att_type type)
 {
-    enum { LINE = 64 };
     const struct cpu_attention_tile *t = b->t;
-    const uint32_t n = t->head_dim_k, n_half = nv * VW / CPU_KV_HALF;
-    const size_t size = is_f16 ? sizeof(uint16_t) : sizeof(float);
+    const uint32_t n = t->head_dim_k, n_ahead = att_is_streaming(r) ? nv * VW / CPU_KV_HALF : 0;
     const float *q = t->q + (size_t)b->row * n;
-    const char *key[ATT_NV_MAX], *ahead[ATT_NV_MAX];
+    const unsigned char *ahead[ATT_NV_MAX];
+    struct att_key key[ATT_NV_MAX];
     vf acc[CPU_ATT_R][ATT_NV_MAX];
     for (uint32_t v = 0; v < nv; v++)
-        key[v] = (const char *)t->k[(j + v * VW) / OLL_KV_PAGE] + att_key_at(j + v * VW, n) * size;
-    for (uint32_t h = 0; att_is_streaming(r) && h < n_half; h++) {
-        ahead[h] = att_after(b, j + nv * VW + h * CPU_KV_HALF, size);
-    }
+        key[v] = att_key_at(type, t->k[(j + v * VW) / OLL_KV_PAGE], n, (j + v * VW) % OLL_KV_PAGE);
+    for (uint32_t h = 0; h < n_ahead; h++)
+        ahead[h] = att_after(b, j + nv * VW + h * CPU_KV_HALF, type);
     for (uint32_t i = 0; i < r; i++)
         for (uint32_t v = 0; v < nv; v++)
             acc[i][v] = vf_set1(0);
     for (uint32_t d = 0; d < n; d++) {
-        const size_t at = (size_t)d * CPU_KV_HALF * size;
+        const size_t at = (size_t)d * att_bytes(type);
         vf k[ATT_NV_MAX];
-        for (uint32_t h = 0; att_is_streaming(r) && h < n_half && at % LINE == 0; h++)
+        for (uint32_t h = 0; h < n_ahead && at % ATT_LINE == 0; h++)
             __builtin_prefetch(ahead[h] + at);
         for (uint32_t v = 0; v < nv; v++)
-            k[v] = att_load(key[v] + at, 0, is_f16);
+            k[v] = att_key_load(type, &key[v], d);
         for (uint32_t i = 0; i < r; i++) {
             vf x = vf_set1(q[(size_t)i * n + d]);
             for (uint32_t v = 0; v < nv; v++)
@@ -100,25 +95,24 @@ CPU_INLINE void att_dot(const struct att_rows *b, uint32_t j, uint32_t r, uint32
             vf_store(t->s + (size_t)i * CPU_ATT_CHUNK + j + v * VW, acc[i][v]);
 }
 
-CPU_INLINE void att_scores(const struct att_rows *b, uint32_t r, int is_f16)
+CPU_INLINE void att_scores(const struct att_rows *b, uint32_t r, enum att_type type)
 {
     const uint32_t wide = att_wide(r);
     uint32_t j = b->first;
     for (; j + wide * VW <= b->last; j += wide * VW)
-        att_dot(b, j, r, wide, is_f16);
+        att_dot(b, j, r, wide, type);
     for (; j < b->last; j += ATT_NV * VW)
-        att_dot(b, j, r, ATT_NV, is_f16);
+        att_dot(b, j, r, ATT_NV, type);
 }
 
 /* Values d .. d + nv * VW of r rows: sum over positions of p v. Positions that no row sees may hold
  * anything: they are left out, not multiplied by 0. */
 CPU_INLINE void att_values_at(const struct att_rows *b, uint32_t d, uint32_t r, uint32_t nv,
-                              int is_f16)
+                              enum att_type type)
 {
-    enum { AHEAD = 16 };
     const struct cpu_attention_tile *t = b->t;
     const uint32_t n = t->head_dim_v;
-    const size_t size = is_f16 ? sizeof(uint16_t) : sizeof(float);
+    const size_t value_bytes = att_bytes(type) * nv * VW / CPU_KV_HALF;
     vf acc[CPU_ATT_R][ATT_NV_MAX];
     for (uint32_t i = 0; i < r; i++)
         for (uint32_t v = 0; v < nv; v++)
@@ -126,15 +120,15 @@ CPU_INLINE void att_values_at(const struct att_rows *b, uint32_t d, uint32_t r, 
     for (uint32_t j = b->begin; j < b->end; j++) {
         const void *page = t->v[j / OLL_KV_PAGE];
         vf value[ATT_NV_MAX];
-        if (att_is_streaming(r) && j + AHEAD < b->end) {
-            const uint32_t next = j + AHEAD;
-            const char *p = (const char *)t->v[next / OLL_KV_PAGE] +
-                            ((size_t)(next % OLL_KV_PAGE) * n + d) * size;
-            for (size_t line = 0; line < nv * VW * size; line += 64)
-                __builtin_prefetch(p + line);
+        if (att_is_streaming(r) && j + ATT_AHEAD < b->end) {
+            const uint32_t next = j + ATT_AHEAD;
+            const size_t at = (size_t)(next % OLL_KV_PAGE) * n + d;
+            const char *p = t->v[next / OLL_KV_PAGE];
+            for (size_t line = 0; line < value_bytes; line += ATT_LINE)
+                __builtin_prefetch(p + at * att_bytes(type) / CPU_KV_HALF + line);
         }
         for (uint32_t v = 0; v < nv; v++)
-            value[v] = att_load(page, (size_t)(j % OLL_KV_PAGE) * n + d + v * VW, is_f16);
+            value[v] = att_value_load(type, page, n, j % OLL_KV_PAGE, d + v * VW);
         for (uint32_t i = 0; i < r; i++) {
             vf p = vf_set1(t->s[(size_t)i * CPU_ATT_CHUNK + j]);
             for (uint32_t v = 0; v < nv; v++)
@@ -146,16 +140,16 @@ CPU_INLINE void att_values_at(const struct att_rows *b, uint32_t d, uint32_t r, 
             vf_store(t->parts[b->row + i].o + d + v * VW, acc[i][v]);
 }
 
-CPU_INLINE void att_values(const struct att_rows *b, uint32_t r, int is_f16)
+CPU_INLINE void att_values(const struct att_rows *b, uint32_t r, enum att_type type)
 {
     const uint32_t n = b->t->head_dim_v, wide = att_wide(r);
     uint32_t d = 0;
     for (; d + wide * VW <= n; d += wide * VW)
-        att_values_at(b, d, r, wide, is_f16);
+        att_values_at(b, d, r, wide, type);
     for (; d + ATT_NV * VW <= n; d += ATT_NV * VW)
-        att_values_at(b, d, r, ATT_NV, is_f16);
+        att_values_at(b, d, r, ATT_NV, type);
     for (; d < n; d += VW)
-        att_values_at(b, d, r, 1, is_f16);
+        att_values_at(b, d, r, 1, type);
 }
 
 /* What the model wants of a score besides the product, and -INFINITY where the row does not look.
@@ -231,31 +225,31 @@ static bool att_rows_of(const struct cpu_attention_tile *t, uint32_t row, uint32
 }
 
 CPU_INLINE void att_run_rows(const struct cpu_attention_tile *t, uint32_t row, uint32_t r,
-                             int is_f16)
+                             enum att_type type)
 {
     struct att_rows b;
     if (!att_rows_of(t, row, r, &b)) {
         att_nothing(t, row, r);
         return;
     }
-    att_scores(&b, r, is_f16);
+    att_scores(&b, r, type);
     for (uint32_t i = 0; i < r; i++) {
         float *s = t->s + (size_t)i * CPU_ATT_CHUNK;
         att_mask(&b, &t->rows[row + i], s);
         att_softmax(&b, s, &t->parts[row + i]);
     }
-    att_values(&b, r, is_f16);
+    att_values(&b, r, type);
 }
 
 /* Rows are dealt out evenly: 14 as 7 and 7, since a small rest would leave multiply-adds waiting
  * for each other. Each case is a kernel with loops of constant length. */
-CPU_INLINE void att_tile(const struct cpu_attention_tile *t, int is_f16)
+CPU_INLINE void att_tile(const struct cpu_attention_tile *t, enum att_type type)
 {
     uint32_t n_left = (t->n_rows + CPU_ATT_R - 1) / CPU_ATT_R;
     for (uint32_t row = 0, r; row < t->n_rows; row += r, n_left--) {
         r = (t->n_rows - row + n_left - 1) / n_left;
 #define CASE(n)                                                                                    \
-    case n: att_run_rows(t, row, n < CPU_ATT_R ? n : CPU_ATT_R, is_f16); break;
+    case n: att_run_rows(t, row, n < CPU_ATT_R ? n : CPU_ATT_R, type); break;
         switch (r) {
             CASE(1)
             CASE(2)
@@ -279,8 +273,30 @@ CPU_INLINE void att_tile(const struct cpu_attention_tile *t, int is_f16)
     }
 }
 
-static void attention_f16(const struct cpu_attention_tile *t) { att_tile(t, 1); }
-static void attention_f32(const struct cpu_attention_tile *t) { att_tile(t, 0); }
+/* Few rows read quantised pages as they are; for many, pages are expanded once. */
+CPU_INLINE void att_quantised(const struct cpu_attention_tile *t, enum att_type type)
+{
+    struct cpu_attention_tile f32 = *t;
+    if (t->n_rows <= CPU_ATT_R) {
+        att_tile(t, type);
+        return;
+    }
+    for (uint32_t p = 0; p < CPU_ATT_PAGES; p++) {
+        float *k = t->expanded_k + (size_t)p * OLL_KV_PAGE * t->head_dim_k;
+        float *v = t->expanded_v + (size_t)p * OLL_KV_PAGE * t->head_dim_v;
+        if (!t->k[p])
+            continue;
+        att_expand(type, t->k[p], t->head_dim_k, k, t->v[p], t->head_dim_v, v);
+        f32.k[p] = k;
+        f32.v[p] = v;
+    }
+    att_tile(&f32, ATT_F32);
+}
+
+static void attention_f32(const struct cpu_attention_tile *t) { att_tile(t, ATT_F32); }
+static void attention_f16(const struct cpu_attention_tile *t) { att_tile(t, ATT_F16); }
+static void attention_q8_0(const struct cpu_attention_tile *t) { att_quantised(t, ATT_Q8_0); }
+static void attention_q4_0(const struct cpu_attention_tile *t) { att_quantised(t, ATT_Q4_0); }
 
 /* Online softmax: both sides are brought to the greater maximum. */
 static void attention_merge(struct cpu_attention_part *run, const struct cpu_attention_part *part,
@@ -309,5 +325,7 @@ static void attention_init(struct cpu_kernels *k)
 {
     k->attention_f16 = attention_f16;
     k->attention_f32 = attention_f32;
+    k->attention_q8_0 = attention_q8_0;
+    k->attention_q4_0 = attention_q4_0;
     k->attention_merge = attention_merge;
 }

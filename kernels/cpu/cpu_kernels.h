@@ -47,9 +47,11 @@ struct cpu_kernels {
      * or 256, of which n is a multiple. */
     void (*rest)(const float *x, float *y, uint32_t n, uint32_t block);
 
-    /* One tile of attention against one chunk of the cache, stored as f16 or f32. */
-    void (*attention_f16)(const struct cpu_attention_tile *tile);
+    /* One tile of attention against one chunk of the cache, by what it holds. */
     void (*attention_f32)(const struct cpu_attention_tile *tile);
+    void (*attention_f16)(const struct cpu_attention_tile *tile);
+    void (*attention_q8_0)(const struct cpu_attention_tile *tile);
+    void (*attention_q4_0)(const struct cpu_attention_tile *tile);
     /* Brings the part of later keys (o [n], n a multiple of 16) into that of earlier ones. */
     void (*attention_merge)(struct cpu_attention_part *run, const struct cpu_attention_part *part,
                             uint32_t n);

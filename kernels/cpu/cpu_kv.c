@@ -1,6 +1,5 @@
 #include "kernels/cpu/cpu_kv.h"
 
-#include "kernels/half.h"
 #include "kernels/quant.h"
 
 #include <string.h>
@@ -143,87 +142,4 @@ void cpu_run_kv_store(struct cpu_worker *w, const struct op_kv_store *op)
         for (uint32_t head = 0; head < kv->n_head_kv; head++)
             store_head(w, op, t, head, page, (uint32_t)pos[t] % OLL_KV_PAGE);
     }
-}
-
-static void expand_k_q8_0(const unsigned char *src, uint32_t head_dim, float *dst)
-{
-    const int8_t *q = (const int8_t *)src;
-    const uint16_t *scales = (const uint16_t *)(const void *)(src + (size_t)OLL_KV_PAGE * head_dim);
-    float scale[CPU_KV_HALF];
-    for (uint32_t half = 0; half < OLL_KV_PAGE / CPU_KV_HALF; half++) {
-        for (uint32_t d = 0; d < head_dim; d++) {
-            if (d % CPU_KV_BLOCK == 0) {
-                for (int i = 0; i < CPU_KV_HALF; i++)
-                    scale[i] = oll_f16_to_f32(scales[i]);
-                scales += CPU_KV_HALF;
-            }
-            for (int i = 0; i < CPU_KV_HALF; i++)
-                dst[i] = (float)q[i] * scale[i];
-            dst += CPU_KV_HALF;
-            q += CPU_KV_HALF;
-        }
-    }
-}
-
-static void expand_v_q8_0(const unsigned char *src, uint32_t head_dim, float *dst)
-{
-    const int8_t *q = (const int8_t *)src;
-    const uint16_t *scales = (const uint16_t *)(const void *)(src + (size_t)OLL_KV_PAGE * head_dim);
-    for (uint32_t b = 0; b < OLL_KV_PAGE * head_dim / CPU_KV_BLOCK; b++) {
-        float scale = oll_f16_to_f32(scales[b]);
-        for (uint32_t d = 0; d < CPU_KV_BLOCK; d++)
-            dst[b * CPU_KV_BLOCK + d] = (float)q[b * CPU_KV_BLOCK + d] * scale;
-    }
-}
-
-static void expand_k_q4_0(const unsigned char *q, uint32_t head_dim, float *dst)
-{
-    const uint16_t *scales =
-        (const uint16_t *)(const void *)(q + (size_t)OLL_KV_PAGE * head_dim / 2);
-    float scale[CPU_KV_HALF];
-    for (uint32_t half = 0; half < OLL_KV_PAGE / CPU_KV_HALF; half++) {
-        for (uint32_t d = 0; d < head_dim; d += 2) {
-            if (d % CPU_KV_BLOCK == 0) {
-                for (int i = 0; i < CPU_KV_HALF; i++)
-                    scale[i] = oll_f16_to_f32(scales[i]);
-                scales += CPU_KV_HALF;
-            }
-            for (int i = 0; i < CPU_KV_HALF; i++) {
-                dst[i] = (float)((q[i] & 15) - 8) * scale[i];
-                dst[CPU_KV_HALF + i] = (float)((q[i] >> 4) - 8) * scale[i];
-            }
-            dst += 2 * CPU_KV_HALF;
-            q += CPU_KV_HALF;
-        }
-    }
-}
-
-static void expand_v_q4_0(const unsigned char *q, uint32_t head_dim, float *dst)
-{
-    enum { HALF = CPU_KV_BLOCK / 2 };
-    const uint16_t *scales =
-        (const uint16_t *)(const void *)(q + (size_t)OLL_KV_PAGE * head_dim / 2);
-    for (uint32_t b = 0; b < OLL_KV_PAGE * head_dim / CPU_KV_BLOCK; b++) {
-        float scale = oll_f16_to_f32(scales[b]);
-        for (uint32_t i = 0; i < HALF; i++) {
-            dst[b * CPU_KV_BLOCK + i] = (float)((q[b * HALF + i] & 15) - 8) * scale;
-            dst[b * CPU_KV_BLOCK + HALF + i] = (float)((q[b * HALF + i] >> 4) - 8) * scale;
-        }
-    }
-}
-
-void cpu_kv_expand_k(enum oll_dtype dtype, const unsigned char *src, uint32_t head_dim, float *dst)
-{
-    if (dtype == OLL_Q4_0)
-        expand_k_q4_0(src, head_dim, dst);
-    else
-        expand_k_q8_0(src, head_dim, dst);
-}
-
-void cpu_kv_expand_v(enum oll_dtype dtype, const unsigned char *src, uint32_t head_dim, float *dst)
-{
-    if (dtype == OLL_Q4_0)
-        expand_v_q4_0(src, head_dim, dst);
-    else
-        expand_v_q8_0(src, head_dim, dst);
 }

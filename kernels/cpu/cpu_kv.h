@@ -65,8 +65,4 @@ static inline unsigned char *cpu_kv_v(const struct oll_kv *kv, size_t page, uint
     return cpu_bytes(kv->buf) + kv->v_off + (page * kv->n_head_kv + head) * head_bytes;
 }
 
-/* A head's block of a quantised page as f32 in the layout of an f32 page: dst [32 * head_dim]. */
-void cpu_kv_expand_k(enum oll_dtype dtype, const unsigned char *src, uint32_t head_dim, float *dst);
-void cpu_kv_expand_v(enum oll_dtype dtype, const unsigned char *src, uint32_t head_dim, float *dst);
-
 #endif

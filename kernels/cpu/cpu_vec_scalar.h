@@ -23,6 +23,12 @@ CPU_INLINE void vf_store_partial(float *p, vf v, uint32_t n)
 CPU_INLINE vf vf_load_f16(const uint16_t *p) { return oll_f16_to_f32(*p); }
 CPU_INLINE void vf_store_f16(uint16_t *p, vf v) { *p = oll_f32_to_f16(v); }
 CPU_INLINE vf vf_load_s8(const int8_t *p) { return (float)*p; }
+/* Four bits of each byte, shift 0 or 4, less 8. */
+CPU_INLINE vf vf_load_u4(const uint8_t *p, uint32_t shift)
+{
+    return (float)((int)(*p >> shift & 15) - 8);
+}
+CPU_INLINE vf vf_set1_f16(const uint16_t *p) { return oll_f16_to_f32(*p); }
 CPU_INLINE vf vf_add(vf a, vf b) { return a + b; }
 CPU_INLINE vf vf_sub(vf a, vf b) { return a - b; }
 CPU_INLINE vf vf_mul(vf a, vf b) { return a * b; }

@@ -39,6 +39,19 @@ CPU_INLINE vf vf_load_s8(const int8_t *p)
     int16x8_t wide = vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(bits)));
     return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
 }
+/* Four bits of each byte, shift 0 or 4, less 8. */
+CPU_INLINE vf vf_load_u4(const uint8_t *p, uint32_t shift)
+{
+    uint32_t bits;
+    __builtin_memcpy(&bits, p, sizeof bits);
+    bits = bits >> shift & 0x0f0f0f0f;
+    int16x8_t wide = vreinterpretq_s16_u16(vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(bits))));
+    return vcvtq_f32_s32(vsubq_s32(vmovl_s16(vget_low_s16(wide)), vdupq_n_s32(8)));
+}
+CPU_INLINE vf vf_set1_f16(const uint16_t *p)
+{
+    return vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(*p)));
+}
 CPU_INLINE vf vf_add(vf a, vf b) { return vaddq_f32(a, b); }
 CPU_INLINE vf vf_sub(vf a, vf b) { return vsubq_f32(a, b); }
 CPU_INLINE vf vf_mul(vf a, vf b) { return vmulq_f32(a, b); }

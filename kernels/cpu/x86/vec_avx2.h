@@ -35,6 +35,14 @@ CPU_INLINE vf vf_load_s8(const int8_t *p)
     return _mm256_cvtepi32_ps(
         _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
 }
+/* Four bits of each byte, shift 0 or 4, less 8. */
+CPU_INLINE vf vf_load_u4(const uint8_t *p, uint32_t shift)
+{
+    __m256i b = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
+    b = _mm256_and_si256(_mm256_srl_epi32(b, _mm_cvtsi32_si128((int)shift)), _mm256_set1_epi32(15));
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(b, _mm256_set1_epi32(8)));
+}
+CPU_INLINE vf vf_set1_f16(const uint16_t *p) { return _mm256_cvtph_ps(_mm_set1_epi16((short)*p)); }
 CPU_INLINE vf vf_add(vf a, vf b) { return _mm256_add_ps(a, b); }
 CPU_INLINE vf vf_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
 CPU_INLINE vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }

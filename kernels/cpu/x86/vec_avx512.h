@@ -32,6 +32,17 @@ CPU_INLINE vf vf_load_s8(const int8_t *p)
     return _mm512_cvtepi32_ps(
         _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
+/* Four bits of each byte, shift 0 or 4, less 8. */
+CPU_INLINE vf vf_load_u4(const uint8_t *p, uint32_t shift)
+{
+    __m512i b = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
+    b = _mm512_and_si512(_mm512_srl_epi32(b, _mm_cvtsi32_si128((int)shift)), _mm512_set1_epi32(15));
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(b, _mm512_set1_epi32(8)));
+}
+CPU_INLINE vf vf_set1_f16(const uint16_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_set1_epi16((short)*p));
+}
 CPU_INLINE vf vf_add(vf a, vf b) { return _mm512_add_ps(a, b); }
 CPU_INLINE vf vf_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
 CPU_INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
