@@ -89,12 +89,19 @@ static void remove_own(const struct oll_store *store, const char *folder, const 
     close(dir);
 }
 
+/* What is noted of a blob that is gone. */
+static void remove_notes(const struct oll_store *store, const char *name)
+{
+    remove_own(store, "chunks", name);
+    remove_own(store, "origin", name);
+}
+
 static void remove_blob(const struct oll_store *store, int blobs, const char *name)
 {
     if (disk_unlink(blobs, name) != 0 && errno != ENOENT)
         oll_log_warn("store", "%s cannot be removed: %s", name, strerror(errno));
-    remove_own(store, "chunks", name);
-    remove_own(store, "origin", name);
+    else
+        remove_notes(store, name);
 }
 
 static void drop_locked(const struct oll_store *store, const struct oll_digest *digests, size_t n,
@@ -197,15 +204,25 @@ struct prune {
     bool dry_run;
     oll_prune_fn each;
     void *user;
+    oll_status status; /* of the first removal that failed; the others are tried all the same */
+    struct oll_error err;
 };
 
-static void report(const struct prune *p, const char *name, uint64_t size, const char *kind)
+/* Removes a file, or says that it would be; only what is gone is reported. */
+static bool take_out(struct prune *p, int dir, const char *name, uint64_t size, const char *kind)
 {
     char path[512];
     snprintf(path, sizeof path, "%s/%s", p->folder, name);
+    if (!p->dry_run && disk_unlink(dir, name) != 0 && errno != ENOENT) {
+        if (p->status == OLL_OK)
+            p->status =
+                OLL_FAIL(&p->err, OLL_ERR_IO, "%s cannot be removed: %s", path, strerror(errno));
+        return false;
+    }
     struct oll_prune_item item = {.name = path, .size_bytes = size, .kind = kind};
-    if (p->each)
+    if (p->each && kind)
         p->each(p->user, &item);
+    return true;
 }
 
 /* A file of blobs/: not a blob's name and not a partial download is a stray temporary file. */
@@ -223,13 +240,42 @@ static bool prune_blob(void *user, int dir, const char *name)
         return true;
     if (blob_file_digest(name, &digest) && digest_set_has(p->live, &digest))
         return true;
-    report(p, name, (uint64_t)st.st_size,
-           partial                           ? "partial download"
-           : blob_file_digest(name, &digest) ? "unused blob"
-                                             : "stray");
-    if (!p->dry_run)
-        remove_blob(p->store, dir, name);
+    if (take_out(p, dir, name, (uint64_t)st.st_size,
+                 partial                           ? "partial download"
+                 : blob_file_digest(name, &digest) ? "unused blob"
+                                                   : "stray") &&
+        !p->dry_run)
+        remove_notes(p->store, name);
     return true;
+}
+
+/* Opens the journal of a download unless someone is at work; *busy tells that. -1: there is none.
+ */
+static int take_journal(int dir, const char *journal, bool *busy)
+{
+    const int fd = openat(dir, journal, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    *busy = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0;
+    return fd;
+}
+
+/* The journal of a download whose data has gone: a crash came between the two. */
+static void drop_lone_journal(struct prune *p, int dir, const char *journal)
+{
+    struct oll_digest digest;
+    char data[OLL_DIGEST_TEXT_MAX + 16];
+    const size_t n = strlen(journal), n_suffix = strlen(".journal");
+    bool busy;
+    if (n <= n_suffix || n >= sizeof data || strcmp(journal + n - n_suffix, ".journal") != 0)
+        return;
+    memcpy(data, journal, n - n_suffix);
+    data[n - n_suffix] = '\0';
+    if (!blob_file_digest(data, &digest))
+        return;
+    const int fd = take_journal(dir, journal, &busy);
+    if (fd >= 0 && !busy && faccessat(dir, data, F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
+        take_out(p, dir, journal, 0, NULL);
+    if (fd >= 0)
+        close(fd);
 }
 
 /* A file of part/: the data of a download, whose journal is locked while someone is at work. */
@@ -239,21 +285,19 @@ static bool prune_part(void *user, int dir, const char *name)
     struct oll_digest digest;
     char journal[OLL_DIGEST_TEXT_MAX + 16];
     struct stat st;
-    if (!blob_file_digest(name, &digest) || fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+    bool busy;
+    if (!blob_file_digest(name, &digest)) {
+        drop_lone_journal(p, dir, name);
+        return true;
+    }
+    if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
         p->now_s - (int64_t)st.st_mtime < p->older_s)
         return true;
     snprintf(journal, sizeof journal, "%s.journal", name);
-    int fd = openat(dir, journal, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        close(fd);
-        return true;
-    }
-    report(p, name, (uint64_t)st.st_blocks * 512, "partial download");
-    if (!p->dry_run) {
-        disk_unlink(dir, name);
-        if (fd >= 0)
-            disk_unlink(dir, journal);
-    }
+    const int fd = take_journal(dir, journal, &busy);
+    if (!busy && take_out(p, dir, name, (uint64_t)st.st_blocks * 512, "partial download") &&
+        fd >= 0)
+        take_out(p, dir, journal, 0, NULL);
     if (fd >= 0)
         close(fd);
     return true;
@@ -268,10 +312,8 @@ static bool prune_kept(void *user, int dir, const char *name)
     if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode) ||
         p->now_s - (int64_t)st.st_ctime < p->older_s)
         return true;
-    report(p, name, (uint64_t)st.st_size,
-           strstr(p->folder, "uploads") ? "upload" : "quarantined blob");
-    if (!p->dry_run)
-        disk_unlink(dir, name);
+    take_out(p, dir, name, (uint64_t)st.st_size,
+             strstr(p->folder, "uploads") ? "upload" : "quarantined blob");
     return true;
 }
 
@@ -309,6 +351,8 @@ static oll_status prune_with(const struct oll_store *store, struct prune *p, str
     if (status == OLL_OK)
         prune_locked(p);
     digest_set_free(&live);
+    if (status == OLL_OK && p->status != OLL_OK)
+        status = OLL_FAIL(err, p->status, "%s", oll_error_text(&p->err));
     return status;
 }
 
@@ -319,7 +363,7 @@ oll_status oll_store_prune(const struct oll_store *store, int64_t min_age_s, int
         .min_age_s = min_age_s, .older_s = older_s, .dry_run = dry_run, .each = each, .user = user};
     int lock;
     OLL_TRY(oll_store_lock_exclusive(store, true, &lock, err));
-    oll_status status = prune_with(store, &p, err);
+    const oll_status status = prune_with(store, &p, err);
     if (status == OLL_OK && !dry_run) {
         drop_tmp(store);
         oll_store_drop_empty(store);

@@ -30,8 +30,9 @@ struct oll_prune_item {
 typedef void (*oll_prune_fn)(void *user, const struct oll_prune_item *item);
 /* Blobs that nothing names and that are `min_age_s` old or older; partial downloads, ours and real
  * Ollama's, that are not at work, quarantined blobs and uploads that can be resumed, all untouched
- * for `older_s` seconds; also, unmentioned, temporary files of dead processes. Waits for the
- * exclusive lock. `each` may be NULL. */
+ * for `older_s` seconds; also, unmentioned, temporary files of dead processes and journals of
+ * downloads that are gone. Waits for the exclusive lock. `each` is told what is gone; it may be
+ * NULL. OLL_ERR_IO: something could not be removed; the rest was. */
 oll_status oll_store_prune(const struct oll_store *store, int64_t min_age_s, int64_t older_s,
                            bool dry_run, oll_prune_fn each, void *user,
                            struct oll_error *err) OLL_MUST_USE;

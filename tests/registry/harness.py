@@ -293,7 +293,7 @@ class Store:
                 **more}
 
     def start(self, *args, **more):
-        if args[0] in ("pull", "push", "list", "cp", "rm"):
+        if args[0] in ("pull", "push", "list", "cp", "rm", "create", "link"):
             args = (args[0], "--local", *args[1:])
         return subprocess.Popen([self.oll, *args], env=self.env(**more), stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")

@@ -12,10 +12,11 @@ import json
 import os
 import random
 import shutil
+import struct
 import sys
 import time
 
-from harness import CONFIG, MODEL, SEED, Checks, Store, kill, noise, stage
+from harness import CONFIG, MODEL, SEED, Checks, Store, digest_of, kill, noise, stage
 
 ANNOUNCEMENT = "fault: a call to the disk failed on purpose"
 SYSTEM = "application/vnd.ollama.image.system"
@@ -45,6 +46,20 @@ class Move(Command):
         new = self.new(store)
         missing = [] if store.files("manifests") or new.files("manifests") else ["no model anywhere"]
         return "; ".join(missing + [text for text in (store.complaint(), new.complaint()) if text]) or None
+
+
+def small_gguf():
+    """A model file of two tensors of F32, as far as it must be one to be taken in and quantised."""
+    def text(s):
+        return struct.pack("<Q", len(s)) + s
+
+    names = [b"token_embd.weight", b"blk.0.attn_v.weight"]
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(names), 2)
+    head += text(b"general.architecture") + struct.pack("<I", 8) + text(b"llama")
+    head += text(b"general.file_type") + struct.pack("<II", 4, 0)
+    for i, name in enumerate(names):
+        head += text(name) + struct.pack("<IQQIQ", 2, 256, 8, 0, i * 8192)
+    return head + bytes(-len(head) % 32) + struct.pack("<4096f", *(i % 97 / 97 for i in range(4096)))
 
 
 def every_step(oll, folder, command, checks):
@@ -125,6 +140,7 @@ def at_random(oll, folder, registry, proxy, checks, n):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("oll")
+    parser.add_argument("--only", default="", help="commands whose name has this in it")
     parser.add_argument("--random", type=int, default=8, help="kills at random moments")
     parser.add_argument("--size", type=int, default=150_000, help="of the blob; each 16 KiB are a step or so")
     args = parser.parse_args()
@@ -176,7 +192,32 @@ def main():
                 f.write(b"?")
             os.remove(paths[0])
 
+        model, modelfile = os.path.join(folder, "small.gguf"), os.path.join(folder, "Modelfile")
+        with open(model, "wb") as f:
+            f.write(small_gguf())
+        with open(modelfile, "w", encoding="utf-8") as f:
+            f.write(f"FROM {model}\nSYSTEM three\nPARAMETER seed 1\n")
+
+        def unused(store):
+            """A blob that nothing names, and what is left of a download; both of long ago."""
+            copy_ready(store)
+            path = os.path.join(store.models, "blobs", digest_of(b"unused").replace(":", "-"))
+            with open(path, "wb") as f:
+                f.write(b"unused")
+            os.utime(path, (1, 1))
+            part = os.path.join(store.models, "oll", "part")
+            os.makedirs(part, exist_ok=True)
+            for name in ("sha256-" + "0" * 64, "sha256-" + "0" * 64 + ".journal"):
+                with open(os.path.join(part, name), "wb"):
+                    pass
+                os.utime(os.path.join(part, name), (1, 1))
+
         commands = [
+            Command("create, quantised", lambda store: None, ("create", "made", "-f", modelfile, "-q", "q8_0"),
+                    has("registry.ollama.ai/library/made")),
+            Command("link", lambda store: None, ("link", model, "linked"), has("registry.ollama.ai/library/linked")),
+            Command("prune", unused, ("prune",),
+                    lambda store: len(store.files("blobs")) == 3 and not store.files("oll/part")),
             Command("pull", lambda store: None, ("pull", "--insecure", name), full),
             Command("pull over an older model", older, ("pull", "--insecure", name), full),
             Command("cp", copy_ready, ("cp", name, "two"), has("registry.ollama.ai/library/two")),
@@ -189,9 +230,9 @@ def main():
             Command("push", copy_ready, ("push", "--insecure", name), full),
         ]
         if faults:
-            for command in commands:
+            for command in (c for c in commands if args.only in c.name):
                 every_step(args.oll, folder, command, checks)
-            compound(args.oll, folder, commands[0], checks, SEED)
+            compound(args.oll, folder, next(c for c in commands if c.name == "pull"), checks, SEED)
         else:
             print("no build with OLL_FAULTS: the steps are not tested, random moments alone")
         at_random(args.oll, folder, registry, proxy, checks, args.random)
