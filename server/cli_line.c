@@ -74,30 +74,35 @@ static int read_byte(char *c)
     return (int)n;
 }
 
+static int columns(void)
+{
+    struct winsize size = {0};
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
 /* The text for the place under the cursor when nothing stands on its line yet, cut to the width of
  * the terminal; its length. */
 static int hint_of(const struct cli_line *l, const char **text)
 {
     static const char added[] = "Press Enter to send";
     const LineInfo *line = el_line(l->editor);
-    struct winsize size = {0};
     const bool empty = line->lastchar == line->buffer;
     if (line->cursor != line->lastchar || (!empty && line->lastchar[-1] != '\n'))
         return 0;
     *text = empty ? l->hint : added;
-    const int width =
-        ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-    const int room = width - 1 - (empty ? (int)strlen(l->prompt) : 0);
+    const int room = columns() - 1 - (empty ? (int)strlen(l->prompt) : 0);
     const int n = (int)strlen(*text);
     return n < room ? n : room;
 }
 
 /* The first byte of a key. While it is waited for, the hint is on the screen; libedit, which knows
- * nothing of it, finds the screen as it left it. After a signal it may have drawn all anew. */
+ * nothing of it, finds the screen as it left it. A signal that changes no size is that of going on
+ * after a stop: the line is drawn anew below what the shell has written meanwhile. */
 static int read_key(const struct cli_line *l, char *c)
 {
     for (;;) {
         struct pollfd more = {.fd = STDIN_FILENO, .events = POLLIN};
+        const int n_columns = columns();
         const char *text;
         const int n_hint = poll(&more, 1, 0) == 0 ? hint_of(l, &text) : 0;
         if (n_hint > 0) {
@@ -112,6 +117,10 @@ static int read_key(const struct cli_line *l, char *c)
         }
         if (!again)
             return (int)n;
+        if (columns() == n_columns) {
+            printf("\r\033[K");
+            el_set(l->editor, EL_REFRESH);
+        }
     }
 }
 

@@ -155,6 +155,7 @@ def check_chat(case):
             checks.true("\x1b[?2004h" in t.raw and t.raw.rstrip().endswith("\x1b[?2004l"), "brackets round pastes, and none after")
         check_history(case, server)
         check_narrow(case, server)
+        check_stopped(case, server)
         with case.terminal("run", "m", OLLAMA_HOST=server.address) as t:
             t.wait_for(PROMPT)
             t.settle(0.1)
@@ -232,6 +233,28 @@ def check_narrow(case, server):
             case.checks.equal(server.last("/api/chat")["messages"][-1]["content"], "hey", f"{columns} columns: a message")
             t.send("\x04")
             case.checks.equal(t.finish(), 0, f"{columns} columns: the end")
+
+
+def check_stopped(case, server):
+    """Ctrl-Z gives the terminal back to the shell as it was; `fg` goes on with the line."""
+    checks = case.checks
+    env = case.env(OLLAMA_HOST=server.address, PS1="shell> ")
+    with Terminal(["/bin/bash", "--norc", "--noprofile", "-i"], env, cwd=case.folder) as t:
+        t.wait_for("shell> ")
+        t.send(f"{case.oll} run m\r")
+        t.wait_for("Send a message")
+        t.settle(0.1)
+        step(t, "half", "half$")
+        step(t, "\x1a", r"Stopped(.|\s)*shell> ")
+        checks.true(step(t, "stty -a | tr ' ' ,\r", ",icanon(.|\\s)*,echo(.|\\s)*shell> "), "the shell has its terminal back")
+        checks.true(step(t, "fg\r", ">>> half$"), f"fg shows the line again: {t.raw[-100:]!r}")
+        step(t, " done\r")
+        checks.equal(server.last("/api/chat")["messages"][-1]["content"], "half done", "and goes on with it")
+        step(t, "\x1a", r"Stopped(.|\s)*shell> ")
+        checks.true(step(t, "fg\r"), "an empty line comes back with its hint")
+        step(t, "\x04", "shell> ")
+        t.send("exit\r")
+        t.finish()
 
 
 def check_interrupt(case, t, server):
