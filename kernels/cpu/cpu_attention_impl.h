@@ -44,7 +44,10 @@ struct att_rows {
 /* `r`, `nv` and `type` are constants where the following are inlined.
  *
  * Few rows read the cache once at the speed of memory; many find it in the second cache. */
-CPU_INLINE int att_is_streaming(uint32_t r) { return r <= 4; }
+CPU_INLINE bool att_is_streaming(const struct cpu_attention_tile *t)
+{
+    return t->n_rows <= CPU_ATT_R;
+}
 
 /* Where the keys from position j on lie; past the last ones, values as many positions after the
  * first. */
@@ -65,14 +68,15 @@ CPU_INLINE void att_dot(const struct att_rows *b, uint32_t j, uint32_t r, uint32
                         enum att_type type)
 {
     const struct cpu_attention_tile *t = b->t;
-    const uint32_t n = t->head_dim_k, n_ahead = att_is_streaming(r) ? nv * VW / CPU_KV_HALF : 0;
+    const uint32_t n = t->head_dim_k, n_ahead = nv * VW / CPU_KV_HALF;
+    const bool asks = att_is_streaming(t);
     const float *q = t->q + (size_t)b->row * n;
     const unsigned char *ahead[ATT_NV_MAX];
     struct att_key key[ATT_NV_MAX];
     vf acc[CPU_ATT_R][ATT_NV_MAX];
     for (uint32_t v = 0; v < nv; v++)
         key[v] = att_key_at(type, t->k[(j + v * VW) / OLL_KV_PAGE], n, (j + v * VW) % OLL_KV_PAGE);
-    for (uint32_t h = 0; h < n_ahead; h++)
+    for (uint32_t h = 0; asks && h < n_ahead; h++)
         ahead[h] = att_after(b, j + nv * VW + h * CPU_KV_HALF, type);
     for (uint32_t i = 0; i < r; i++)
         for (uint32_t v = 0; v < nv; v++)
@@ -80,7 +84,7 @@ CPU_INLINE void att_dot(const struct att_rows *b, uint32_t j, uint32_t r, uint32
     for (uint32_t d = 0; d < n; d++) {
         const size_t at = (size_t)d * att_bytes(type);
         vf k[ATT_NV_MAX];
-        for (uint32_t h = 0; h < n_ahead && at % ATT_LINE == 0; h++)
+        for (uint32_t h = 0; asks && h < n_ahead && at % ATT_LINE == 0; h++)
             __builtin_prefetch(ahead[h] + at);
         for (uint32_t v = 0; v < nv; v++)
             k[v] = att_key_load(type, &key[v], d);
@@ -113,6 +117,7 @@ CPU_INLINE void att_values_at(const struct att_rows *b, uint32_t d, uint32_t r, 
     const struct cpu_attention_tile *t = b->t;
     const uint32_t n = t->head_dim_v;
     const size_t value_bytes = att_bytes(type) * nv * VW / CPU_KV_HALF;
+    const bool asks = att_is_streaming(t);
     vf acc[CPU_ATT_R][ATT_NV_MAX];
     for (uint32_t i = 0; i < r; i++)
         for (uint32_t v = 0; v < nv; v++)
@@ -120,7 +125,7 @@ CPU_INLINE void att_values_at(const struct att_rows *b, uint32_t d, uint32_t r, 
     for (uint32_t j = b->begin; j < b->end; j++) {
         const void *page = t->v[j / OLL_KV_PAGE];
         vf value[ATT_NV_MAX];
-        if (att_is_streaming(r) && j + ATT_AHEAD < b->end) {
+        if (asks && j + ATT_AHEAD < b->end) {
             const uint32_t next = j + ATT_AHEAD;
             const size_t at = (size_t)(next % OLL_KV_PAGE) * n + d;
             const char *p = t->v[next / OLL_KV_PAGE];
