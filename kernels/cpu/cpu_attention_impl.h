@@ -71,7 +71,7 @@ CPU_INLINE void att_dot(const struct att_rows *b, uint32_t j, uint32_t r, uint32
     const uint32_t n = t->head_dim_k, n_ahead = nv * VW / CPU_KV_HALF;
     const bool asks = att_is_streaming(t);
     const float *q = t->q + (size_t)b->row * n;
-    const unsigned char *ahead[ATT_NV_MAX];
+    const unsigned char *ahead[ATT_NV_MAX] = {0};
     struct att_key key[ATT_NV_MAX];
     vf acc[CPU_ATT_R][ATT_NV_MAX];
     for (uint32_t v = 0; v < nv; v++)
