@@ -34,6 +34,7 @@ check python3-venv python ensurepip
 check python3-jinja2 python jinja2
 check python3-jsonschema python jsonschema
 check python3-yaml python yaml
+check nghttp2-client cmd h2load
 '
 
 die() {
