@@ -8,7 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { EVENTS_MAX = 128 };
+enum { EVENTS_MAX = 128, WAKE_TRIES = 8 };
 
 struct oll_poller {
     int epoll_fd, wake_fd;
@@ -93,6 +93,9 @@ void oll_poller_wake(struct oll_poller *poller)
 {
     int saved = errno;
     uint64_t one = 1;
-    (void)!write(poller->wake_fd, &one, sizeof one);
+    /* Without room another wake is on its way; anything else must not lose this one. */
+    for (int i = 0; i < WAKE_TRIES; i++)
+        if (write(poller->wake_fd, &one, sizeof one) >= 0 || errno == EAGAIN)
+            break;
     errno = saved;
 }

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { WAKE_TRIES = 8 };
+
 struct watch {
     int fd;
     uint32_t ready;
@@ -157,6 +159,9 @@ int oll_poller_wait(struct oll_poller *poller, struct oll_poller_event *events, 
 void oll_poller_wake(struct oll_poller *poller)
 {
     int saved = errno;
-    (void)!write(poller->wake_fds[1], "w", 1);
+    /* Without room another wake is on its way; anything else must not lose this one. */
+    for (int i = 0; i < WAKE_TRIES; i++)
+        if (write(poller->wake_fds[1], "w", 1) >= 0 || errno == EAGAIN)
+            break;
     errno = saved;
 }
