@@ -137,7 +137,7 @@ static uint32_t find_work(const struct cpu_matmul_kernels *k, const char *filter
             row = e->block32 ? k->bytes32 : e->block256 || e->row256 ? k->bytes256 : NULL;
         if (!row || (filter && !strstr(oll_dtype_name((uint32_t)d), filter)))
             continue;
-        const enum cpu_act act = cpu_act_of((enum oll_dtype)d);
+        const enum cpu_act act = cpu_act_of(k, (enum oll_dtype)d);
         const size_t row_bytes = oll_dtype_row_bytes((enum oll_dtype)d, K);
         const bool expanded = !k->row[d];
         const size_t bytes = p          ? cpu_panel_bytes(p, K)
@@ -163,10 +163,13 @@ static void report(const struct cpu_matmul_kernels *k, struct work *works, uint3
         printf("%-24s %8.1f %8.1f %8.1f %7.0f%%\n", w->row->name, best(w->gmacs),
                best(w->wide_gmacs), best(w->gbs), 100 * best(w->gbs) / best(w->read));
     }
-    for (int act = 0; act < CPU_ACT_COUNT; act++)
+    for (int act = 0; act < CPU_ACT_COUNT; act++) {
+        if (!k->quantize[act])
+            continue;
         printf("quantise form %d: %.2f Gelement/s alone, %.2f by %d\n", act,
                quantise(k, (enum cpu_act)act, 1),
                quantise(k, (enum cpu_act)act, k->tiling[act].narrow), k->tiling[act].narrow);
+    }
 }
 
 int main(int argc, char **argv)

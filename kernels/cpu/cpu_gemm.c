@@ -164,7 +164,7 @@ static struct operand operand_of(const struct cpu_gemm *g, const struct cpu_weig
                                       .n_rows = o.n_rows,
                                       .dtype = o.dtype};
         cpu_expand_panel(&rows, k, expanded);
-        o.row = cpu_act_of(o.dtype) == CPU_ACT_A32 ? k->bytes32 : k->bytes256;
+        o.row = cpu_act_of(k, o.dtype) == CPU_ACT_A32 ? k->bytes32 : k->bytes256;
         o.w = expanded;
     }
     return o;

@@ -31,8 +31,9 @@ struct job {
 static const struct cpu_batch *batch_of(struct job *job, const struct cpu_kernels *k,
                                         const struct cpu_weight *w)
 {
-    const enum cpu_act kind = cpu_act_of(w->base.dtype);
-    const bool is_fine = w->base.precise && kind != CPU_ACT_F32 && !job->gemm[0].up;
+    const enum cpu_act kind = cpu_act_of(k->matmul, w->base.dtype);
+    const bool is_fine =
+        w->base.precise && (kind == CPU_ACT_A32 || kind == CPU_ACT_A256) && !job->gemm[0].up;
     struct cpu_batch *batch = &job->batch[is_fine ? kind + CPU_ACT_COUNT : kind];
     if (batch->n_tokens == 0)
         cpu_batch_init(batch, k->matmul, kind, job->x->cols, job->x->rows, is_fine);

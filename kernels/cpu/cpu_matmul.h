@@ -24,8 +24,10 @@ enum { CPU_TILE_TOKENS = 8 };
  *   A32   per 32: scale (f32), scale * sum of quants (f32), -8 * sum of quants (i32)
  *   A256  per 256: scale; 4 words with two i16 each, the sums of 32 quants (2j, 2j + 1); 8 words
  *         likewise with the sums of 16; 16 words i32, -32 * sum of 16 quants
- *   F32   [k][T] f32, as they are. */
-enum cpu_act { CPU_ACT_F32, CPU_ACT_A32, CPU_ACT_A256, CPU_ACT_COUNT };
+ *   F32   [k][T] f32, as they are
+ *   B16   [k / 2][T][2] bf16, an odd last one paired with zero; of BF16 weights, on levels that
+ *         multiply them as pairs. */
+enum cpu_act { CPU_ACT_F32, CPU_ACT_A32, CPU_ACT_A256, CPU_ACT_B16, CPU_ACT_COUNT };
 
 enum {
     A32_SCALE,
@@ -99,6 +101,7 @@ struct cpu_tiling {
 /* Inner loops of one level of instructions: a constant table per level. */
 struct cpu_matmul_kernels {
     const char *name;
+    enum cpu_act bf16_act; /* activations of BF16 weights */
     struct cpu_tiling tiling[CPU_ACT_COUNT];
     cpu_quantize_fn quantize[CPU_ACT_COUNT];
     const struct cpu_matmul_row *row[OLL_DTYPE_COUNT]; /* by weight type */
@@ -114,8 +117,8 @@ extern const struct cpu_matmul_kernels cpu_matmul_scalar;
 /* The best table for these features (enum cpu_feature). */
 const struct cpu_matmul_kernels *cpu_matmul_kernels_of(uint32_t features);
 
-/* Form of the activations that a weight type is multiplied with. */
-enum cpu_act cpu_act_of(enum oll_dtype dtype);
+/* Form of the activations that a weight type is multiplied with on a level. */
+enum cpu_act cpu_act_of(const struct cpu_matmul_kernels *k, enum oll_dtype dtype);
 
 /* ---- weights ---- */
 

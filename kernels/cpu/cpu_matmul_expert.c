@@ -31,7 +31,7 @@ static struct expert_job job_of(const struct cpu_kernels *k, const struct op_mat
         .k = k->matmul,
         .n_row = op->y.rows,
         .shared_x = op->x.rows != op->y.rows,
-        .kind = cpu_act_of(w->base.dtype),
+        .kind = cpu_act_of(k->matmul, w->base.dtype),
     };
 }
 

@@ -10,6 +10,10 @@
 const struct cpu_matmul_kernels *cpu_matmul_kernels_of(uint32_t features)
 {
 #if defined(OLL_X86)
+#if !defined(OLL_EMULATED)
+    if (features & CPU_AVX512VNNI && features & CPU_AVX512BF16)
+        return &cpu_matmul_avx512bf16;
+#endif
     if (features & CPU_AVX512VNNI)
         return &cpu_matmul_avx512vnni;
     if (features & CPU_AVX512)

@@ -7,7 +7,7 @@
 
 size_t cpu_act_bytes(enum cpu_act act, uint32_t n_in)
 {
-    size_t bytes = (size_t)n_in * 4;
+    size_t bytes = act == CPU_ACT_B16 ? ((size_t)n_in + 1) / 2 * 4 : (size_t)n_in * 4;
     if (act == CPU_ACT_A32)
         bytes = n_in + (size_t)(n_in / 32) * A32_WORDS * 4;
     else if (act == CPU_ACT_A256)
@@ -15,12 +15,12 @@ size_t cpu_act_bytes(enum cpu_act act, uint32_t n_in)
     return (bytes + 63) / 64 * 64;
 }
 
-enum cpu_act cpu_act_of(enum oll_dtype dtype)
+enum cpu_act cpu_act_of(const struct cpu_matmul_kernels *k, enum oll_dtype dtype)
 {
     switch (dtype) {
     case OLL_F32:
-    case OLL_F16:
-    case OLL_BF16: return CPU_ACT_F32;
+    case OLL_F16: return CPU_ACT_F32;
+    case OLL_BF16: return k->bf16_act;
     case OLL_Q4_0:
     case OLL_Q4_1:
     case OLL_Q5_0:

@@ -14,6 +14,8 @@ void cpu_quantize_a32__scalar(const float *const *x, uint32_t n_tokens, uint32_t
 void cpu_quantize_a256__scalar(const float *const *x, uint32_t n_tokens, uint32_t n_in,
                                uint8_t *dst);
 
+void cpu_quantize_b16__avx512bf16(const float *const *x, uint32_t n_tokens, uint32_t n_in,
+                                  uint8_t *dst);
 void cpu_quantize_a32__avx2(const float *const *x, uint32_t n_tokens, uint32_t n_in, uint8_t *dst);
 void cpu_quantize_a256__avx2(const float *const *x, uint32_t n_tokens, uint32_t n_in, uint8_t *dst);
 void cpu_quantize_a32__avx512(const float *const *x, uint32_t n_tokens, uint32_t n_in,

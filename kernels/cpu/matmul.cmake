@@ -16,7 +16,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
   set(flags_avxvnni ${flags_avx2} -mavxvnni)
   set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq)
   set(flags_avx512vnni ${flags_avx512} -mavx512vnni -mbmi2)
-  foreach(file matmul_small_avx2 matmul_small_avxvnni matmul_small_avx512vnni matmul_k_avx2 matmul_k_avxvnni
+  set(flags_avx512bf16 ${flags_avx512} -mavx512bf16)
+  foreach(file matmul_float_avx512bf16 matmul_small_avx2 matmul_small_avxvnni matmul_small_avx512vnni matmul_k_avx2 matmul_k_avxvnni
           matmul_k_avx512vnni matmul_float_avx2 matmul_float_avx512 grid_avx512vnni quantize_avx2 quantize_avx512
           rows_avx2 rows_avx512)
     string(REGEX REPLACE ".*_" "" level ${file})

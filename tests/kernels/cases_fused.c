@@ -49,8 +49,11 @@ static void half_steps(const double *h, uint32_t n, enum oll_dtype dtype, double
         uint32_t end = begin + n_block < n ? begin + n_block : n;
         for (uint32_t i = begin; i < end; i++)
             max = fabs(h[i]) > max ? fabs(h[i]) : max;
-        for (uint32_t i = begin; i < end; i++)
+        for (uint32_t i = begin; i < end; i++) {
             step[i] = is_quantised ? max / 254 * (1 + 1e-4) : 0;
+            if (dtype == OLL_BF16) /* activations may be rounded to it, small ones to 0 */
+                step[i] = fabs(h[i]) * 0x1p-8 + 0x1p-126;
+        }
     }
 }
 

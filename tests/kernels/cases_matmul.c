@@ -3,9 +3,9 @@
  * Three questions per output. First, is it within what the op allows of the exact product: a few
  * roundings of the sum of magnitudes and, for quantised weights, half an activation step per
  * element (spec 5.1's oracle). Second, is it the exact product of *some* activation format, i.e. of
- * the f32 values or of their 8-bit rounding per 32 or per 256, to a few roundings: that finds a
- * wrong tail or a lost term far below the first bound. Third, are the bits of a token the same in
- * any batch. */
+ * the f32 values or of their 8-bit rounding per 32 or per 256 (bf16 weights: or of their bf16
+ * rounding), to a few roundings: that finds a wrong tail or a lost term far below the first bound.
+ * Third, are the bits of a token the same in any batch. */
 #include "tests/kernels/cases.h"
 
 #include "kernels/half.h"
@@ -22,11 +22,22 @@ const enum oll_dtype weight_types[] = {
     OLL_IQ4_XS, OLL_TQ1_0, OLL_TQ2_0,   OLL_MXFP4, OLL_NVFP4, OLL_Q1_0,  OLL_Q2_0};
 const int n_weight_types = sizeof weight_types / sizeof weight_types[0];
 
+struct oracle;
+
+struct params {
+    uint32_t n_used, n_token, n_in, n_out, n_expert;
+    int y, y_split, x, b, ids, expert_scale, residual;
+    float scale;
+    bool is_hostile, is_bf16;
+    struct oracle *oracle;
+};
+
 /* ---- activation formats ---- */
 
-enum { FORMAT_EXACT, FORMAT_A32, FORMAT_A256, FORMAT_COUNT };
-static const uint32_t format_blocks[FORMAT_COUNT] = {1, 32, 256};
-static const char *const format_names[FORMAT_COUNT] = {"f32", "8 bits per 32", "8 bits per 256"};
+enum { FORMAT_EXACT, FORMAT_A32, FORMAT_A256, FORMAT_B16, FORMAT_COUNT };
+static const uint32_t format_blocks[FORMAT_COUNT] = {1, 32, 256, 1};
+static const char *const format_names[FORMAT_COUNT] = {"f32", "8 bits per 32", "8 bits per 256",
+                                                       "bf16"};
 
 /* One row of activations as a format holds it. `slack` is what a value may differ by when it lies
  * on the edge between two steps, or in a block too small to be told from zero. */
@@ -50,7 +61,11 @@ static void round_block(const float *x, uint32_t n, double *value, double *slack
     }
 }
 
-static bool format_applies(int format, uint32_t n_in) { return n_in % format_blocks[format] == 0; }
+/* Only weights that are bf16 themselves meet activations rounded so. */
+static bool format_applies(int format, const struct params *p)
+{
+    return p->n_in % format_blocks[format] == 0 && (format != FORMAT_B16 || p->is_bf16);
+}
 
 static void format_row(int format, const float *x, uint32_t n_in, struct format_row row)
 {
@@ -58,6 +73,10 @@ static void format_row(int format, const float *x, uint32_t n_in, struct format_
         if (format == FORMAT_EXACT) {
             row.value[i] = (double)x[i];
             row.slack[i] = row.step[i] = 0;
+        } else if (format == FORMAT_B16) { /* values too small for a normal number may be 0 */
+            row.value[i] = (double)oll_bf16_to_f32(oll_f32_to_bf16(x[i]));
+            row.slack[i] = fabsf(x[i]) < 0x1p-126f ? 0x1p-126 : 0;
+            row.step[i] = fabs((double)x[i]) * 0x1p-7;
         } else {
             round_block(x + i, format_blocks[format], row.value + i, row.slack + i, row.step + i);
         }
@@ -72,14 +91,6 @@ struct oracle {
     double *value[FORMAT_COUNT], *bound[FORMAT_COUNT];
     double *wide; /* half a step per element and a few roundings, around the exact value */
     bool has[FORMAT_COUNT];
-};
-
-struct params {
-    uint32_t n_used, n_token, n_in, n_out, n_expert;
-    int y, y_split, x, b, ids, expert_scale, residual;
-    float scale;
-    bool is_hostile;
-    struct oracle *oracle;
 };
 
 static void oracle_new(struct oracle *o, size_t n)
@@ -176,7 +187,7 @@ static void oracle_outputs(const struct inputs *in, struct oracle *oracle, size_
             continue;
         struct around around = around_of(in->t, p, e, r, o);
         for (int f = 0; f < FORMAT_COUNT; f++) {
-            if (!format_applies(f, p->n_in))
+            if (!format_applies(f, p))
                 continue;
             struct format_row x = in->rows[(size_t)f * in->n_x + r / (n_y / in->n_x)];
             struct sums s = sum_row(in->w, in->mag, x, p->n_in);
@@ -200,7 +211,7 @@ static void inputs_open(struct inputs *in, const struct trial *t, const struct p
             double *at = in->values + ((size_t)f * n_x + r) * n_in * 3;
             struct format_row row = {at, at + n_in, at + 2 * n_in};
             in->rows[(size_t)f * n_x + r] = row;
-            if (format_applies(f, p->n_in))
+            if (format_applies(f, p))
                 format_row(f, trial_row(t, t->image, p->x, (uint32_t)r), p->n_in, row);
         }
     }
@@ -269,11 +280,13 @@ static void judge(struct trial *t, struct params *p, struct oracle *oracle, enum
 {
     if (t->is_unchecked)
         return;
+    p->is_bf16 = dtype == OLL_BF16;
     oracle_new(oracle, (size_t)p->n_token * p->n_used * p->n_out);
     oracle_fill(t, p, oracle);
     p->oracle = oracle;
     t->inspect = inspect_format;
-    bool is_quantised = oll_dtype_info((uint32_t)dtype)->block_elements > 1;
+    /* bf16 weights may meet activations rounded to bf16. */
+    bool is_quantised = oll_dtype_info((uint32_t)dtype)->block_elements > 1 || p->is_bf16;
     const double *bound = is_quantised ? oracle->wide : oracle->bound[FORMAT_EXACT];
     memcpy(trial_bound_each(t, p->y), bound, oracle->n * sizeof *bound);
     if (!is_hostile) {

@@ -21,7 +21,9 @@ CPU_TILE_FLOAT_LIST(X)
 CPU_ROWS_LIST(X)
 #undef X
 
-extern const struct cpu_matmul_kernels cpu_matmul_avx512vnni, cpu_matmul_avx512, cpu_matmul_avxvnni,
-    cpu_matmul_avx2;
+extern const struct cpu_matmul_row cpu_matmul_bf16__avx512bf16;
+
+extern const struct cpu_matmul_kernels cpu_matmul_avx512bf16, cpu_matmul_avx512vnni,
+    cpu_matmul_avx512, cpu_matmul_avxvnni, cpu_matmul_avx2;
 
 #endif

@@ -5,7 +5,7 @@
 #include "kernels/cpu/x86/matmul_levels.h"
 
 #define QUANTIZE(level)                                                                            \
-    {cpu_quantize_f32__scalar, cpu_quantize_a32__##level, cpu_quantize_a256__##level}
+    {cpu_quantize_f32__scalar, cpu_quantize_a32__##level, cpu_quantize_a256__##level, NULL}
 
 #define ROW_AVX512VNNI(name, dtype)  [dtype] = &cpu_matmul_##name##__avx512vnni,
 #define ROW_AVXVNNI(name, dtype)     [dtype] = &cpu_matmul_##name##__avxvnni,
@@ -26,6 +26,22 @@ const struct cpu_matmul_kernels cpu_matmul_avx512vnni = {
     .rows = {CPU_ROWS_LIST(ROWS_AVX512VNNI)},
 #endif
 };
+
+#if !defined(OLL_EMULATED)
+const struct cpu_matmul_kernels cpu_matmul_avx512bf16 = {
+    .name = "avx512bf16",
+    .bytes32 = &cpu_matmul_bytes32__avx512vnni,
+    .bytes256 = &cpu_matmul_bytes256__avx512vnni,
+    .bf16_act = CPU_ACT_B16,
+    .tiling = {{8, 6}, {8, 6}, {8, 6}, {8, 6}},
+    .interleave = cpu_interleave__avx512,
+    .quantize = {cpu_quantize_f32__scalar, cpu_quantize_a32__avx512, cpu_quantize_a256__avx512,
+                 cpu_quantize_b16__avx512bf16},
+    .row = {CPU_TILE_SMALL_LIST(ROW_AVX512VNNI) CPU_TILE_K_LIST(ROW_AVX512VNNI) ROW_AVX512(
+                f32, OLL_F32) ROW_AVX512(f16, OLL_F16)[OLL_BF16] = &cpu_matmul_bf16__avx512bf16},
+    .rows = {CPU_ROWS_LIST(ROWS_AVX512VNNI)},
+};
+#endif
 
 const struct cpu_matmul_kernels cpu_matmul_avx512 = {
     .name = "avx512",

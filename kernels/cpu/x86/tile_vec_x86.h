@@ -1,5 +1,5 @@
-/* Vectors of the tile kernels (kernels/cpu/tile.h) on x86. MM_LEVEL is avx512vnni or avx512 (16
- * rows in a zmm), avxvnni or avx2 (8 rows in a ymm). */
+/* Vectors of the tile kernels (kernels/cpu/tile.h) on x86. MM_LEVEL is avx512vnni, avx512bf16 or
+ * avx512 (16 rows in a zmm), avxvnni or avx2 (8 rows in a ymm). */
 #ifndef OLL_KERNELS_CPU_X86_TILE_VEC_X86_H
 #define OLL_KERNELS_CPU_X86_TILE_VEC_X86_H
 
@@ -16,17 +16,18 @@
 #define MM_LEVEL_avx512     2
 #define MM_LEVEL_avxvnni    3
 #define MM_LEVEL_avx2       4
+#define MM_LEVEL_avx512bf16 5
 #define MM_CAT2(a, b)       a##b
 #define MM_CAT(a, b)        MM_CAT2(a, b)
 #define MM_IS(level)        (MM_CAT(MM_LEVEL_, MM_LEVEL) == MM_LEVEL_##level)
 
 enum { MM_AHEAD = 4096 }; /* see MM_PREFETCH */
 
-#if MM_IS(avx512vnni) || MM_IS(avx512)
+#if MM_IS(avx512vnni) || MM_IS(avx512) || MM_IS(avx512bf16)
 #define MM_TWO_SUMS 1
 #define MM_SHAPES   MM_SHAPES_ZMM
 #define MM_SIGNED   0
-#define MM_CHAINS   MM_IS(avx512)
+#define MM_CHAINS   !MM_IS(avx512vnni)
 enum { MM_LANES = 16 };
 typedef __m512i vi;
 typedef __m512 vf;

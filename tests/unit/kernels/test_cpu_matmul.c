@@ -14,8 +14,8 @@
 
 enum { ROWS = CPU_PANEL_ROWS, MAX_K = 2304 };
 
-static const char *const levels[] = {"scalar",     "avx2", "avxvnni", "avx512",
-                                     "avx512vnni", "neon", "dotprod"};
+static const char *const levels[] = {"scalar",     "avx2",       "avxvnni", "avx512",
+                                     "avx512vnni", "avx512bf16", "neon",    "dotprod"};
 
 static const struct cpu_matmul_kernels *level_table(const char *level)
 {
@@ -162,7 +162,11 @@ static void act_values(enum cpu_act act, const uint8_t *a, uint32_t n_in, double
         (const union cpu_word *)(const void *)(a + cpu_act_words_at(n_in, 1));
     const uint32_t block = act == CPU_ACT_A32 ? 32 : 256;
     for (uint32_t i = 0; i < n_in; i++) {
-        if (act == CPU_ACT_F32)
+        uint16_t half;
+        memcpy(&half, a + 2 * i, sizeof half);
+        if (act == CPU_ACT_B16)
+            v[i] = (double)oll_bf16_to_f32(half);
+        else if (act == CPU_ACT_F32)
             v[i] = (double)((const float *)(const void *)a)[i];
         else
             v[i] = (double)(int8_t)a[i] *
@@ -174,7 +178,7 @@ static void act_values(enum cpu_act act, const uint8_t *a, uint32_t n_in, double
 static void run(const struct cpu_matmul_kernels *k, const struct operands *o, cpu_tile_fn fn,
                 int first_row, uint32_t n_tokens, float *c)
 {
-    const enum cpu_act act = cpu_act_of(o->dtype);
+    const enum cpu_act act = cpu_act_of(k, o->dtype);
     const float *rows[CPU_TILE_TOKENS];
     for (uint32_t t = 0; t < n_tokens; t++)
         rows[t] = o->x[t];
@@ -199,12 +203,13 @@ static void run(const struct cpu_matmul_kernels *k, const struct operands *o, cp
 
 /* Products of token t with all 32 rows in double, on quantised activations, and the sums of
  * magnitudes that bound rounding. */
-static void exact(const struct operands *o, uint32_t t, double y[32], double bound[32])
+static void exact(const struct cpu_matmul_kernels *k, const struct operands *o, uint32_t t,
+                  double y[32], double bound[32])
 {
-    const enum cpu_act act = cpu_act_of(o->dtype);
+    const enum cpu_act act = cpu_act_of(k, o->dtype);
     const float *row = o->x[t];
     uint8_t *a = oll_alloc_aligned(cpu_act_bytes(act, o->n_in));
-    cpu_matmul_scalar.quantize[act](&row, 1, o->n_in, a);
+    (act == CPU_ACT_B16 ? k : &cpu_matmul_scalar)->quantize[act](&row, 1, o->n_in, a);
     double v[MAX_K];
     float w[MAX_K];
     act_values(act, a, o->n_in, v);
@@ -231,13 +236,13 @@ static const struct cpu_matmul_row *row_of(const struct cpu_matmul_kernels *k, e
 static void check_level(const struct cpu_matmul_kernels *k, const struct operands *o)
 {
     const struct cpu_matmul_row *row = row_of(k, o->dtype);
-    const int narrow = k->tiling[cpu_act_of(o->dtype)].narrow;
+    const int narrow = k->tiling[cpu_act_of(k, o->dtype)].narrow;
     float alone[CPU_TILE_TOKENS][32], c[CPU_TILE_TOKENS * 32];
     for (uint32_t t = 0; t < CPU_TILE_TOKENS; t++) {
         struct operands one = *o;
         memcpy(one.x[0], o->x[t], sizeof one.x[0]);
         double y[32], bound[32];
-        exact(o, t, y, bound);
+        exact(k, o, t, y, bound);
         run(k, &one, row->narrow[1], 0, 1, alone[t]);
         run(k, &one, row->narrow[1], 16, 1, alone[t] + 16);
         for (int r = 0; r < 32; r++)
@@ -337,7 +342,7 @@ TEST(levels_quantise_alike)
     x[5][600] = NAN;
     for (size_t l = 1; l < sizeof levels / sizeof *levels; l++) {
         const struct cpu_matmul_kernels *k = level_table(levels[l]);
-        for (int act = 0; k && act < CPU_ACT_COUNT; act++) {
+        for (int act = 0; k && act < CPU_ACT_B16; act++) {
             for (uint32_t n = 1; n <= CPU_TILE_TOKENS; n++) {
                 const size_t bytes = cpu_act_bytes((enum cpu_act)act, MAX_K) * n;
                 uint8_t *a = oll_alloc_aligned(bytes), *b = oll_alloc_aligned(bytes);
