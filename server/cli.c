@@ -3,6 +3,7 @@
 #include "engine/base/mem.h"
 #include "engine/base/strbuf.h"
 #include "server/cli_help.h"
+#include "server/cli_plain.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +15,9 @@ enum { SHORT_WORD_MAX = 3 /* letters of an option that needs one dash */, CLI_PA
 int cli_fail(const struct oll_error *err)
 {
     fflush(stdout);
-    fprintf(stderr, "Error: %s\n", oll_error_text(err));
+    fputs("Error: ", stderr);
+    cli_plain_print(stderr, oll_error_text(err));
+    fputc('\n', stderr);
     return 1;
 }
 

@@ -1,5 +1,6 @@
 #include "server/cli_answer.h"
 
+#include "server/cli_plain.h"
 #include "server/duration.h"
 
 #include <stdio.h>
@@ -34,9 +35,11 @@ static void end_spinner(struct cli_answer *a)
     a->spinner = NULL;
 }
 
-void cli_answer_begin(struct cli_answer *a, bool wrap, bool hide_thinking)
+void cli_answer_begin(struct cli_answer *a, bool wrap, bool hide_thinking, bool raw)
 {
-    *a = (struct cli_answer){.colors = isatty(STDOUT_FILENO), .hide_thinking = hide_thinking};
+    const bool terminal = isatty(STDOUT_FILENO);
+    *a = (struct cli_answer){
+        .colors = terminal, .hide_thinking = hide_thinking, .plain = terminal && !raw};
     cli_wrap_init(&a->wrap, stdout, wrap ? terminal_width() : 0);
     oll_strbuf_init(&a->text, TEXT_MAX);
     oll_strbuf_init(&a->thinking, TEXT_MAX);
@@ -45,6 +48,20 @@ void cli_answer_begin(struct cli_answer *a, bool wrap, bool hide_thinking)
 }
 
 void cli_answer_tick(struct cli_answer *a) { cli_progress_tick(a->spinner); }
+
+static void put(struct cli_answer *a, const char *text)
+{
+    struct oll_strbuf plain;
+    if (!a->plain) {
+        cli_wrap_put(&a->wrap, text, strlen(text));
+        return;
+    }
+    oll_strbuf_init(&plain, TEXT_MAX);
+    cli_plain_add(&plain, text);
+    if (plain.status == OLL_OK && plain.len > 0)
+        cli_wrap_put(&a->wrap, plain.data, plain.len);
+    oll_strbuf_free(&plain);
+}
 
 static void begin_thinking(struct cli_answer *a)
 {
@@ -67,7 +84,7 @@ static void put_thinking(struct cli_answer *a, const char *text)
     end_spinner(a);
     if (!a->in_thinking)
         begin_thinking(a);
-    cli_wrap_put(&a->wrap, text, strlen(text));
+    put(a, text);
 }
 
 static void put_text(struct cli_answer *a, const char *text)
@@ -76,7 +93,7 @@ static void put_text(struct cli_answer *a, const char *text)
     if (a->in_thinking)
         end_thinking(a);
     oll_strbuf_adds(&a->text, text);
-    cli_wrap_put(&a->wrap, text, strlen(text));
+    put(a, text);
 }
 
 /* No tools are offered here, but a model may call one all the same. */

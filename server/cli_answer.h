@@ -11,12 +11,14 @@ struct cli_answer {
     struct cli_progress *spinner;
     struct cli_wrap wrap;
     bool colors, hide_thinking;
+    bool plain; /* control characters become signs */
     bool in_thinking;
     struct oll_strbuf text, thinking; /* what came, for the history */
 };
 
-/* `wrap`: break lines where standard output is a terminal. */
-void cli_answer_begin(struct cli_answer *a, bool wrap, bool hide_thinking);
+/* `wrap`: break lines where standard output is a terminal; `raw`: leave control characters there.
+ */
+void cli_answer_begin(struct cli_answer *a, bool wrap, bool hide_thinking, bool raw);
 /* One line of the stream of /api/chat or /api/generate. */
 void cli_answer_line(struct cli_answer *a, const struct oll_json *line);
 /* Moves the spinner on. */

@@ -1,6 +1,7 @@
 #include "server/cli_columns.h"
 
 #include "engine/base/utf8.h"
+#include "server/cli_plain.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -174,7 +175,8 @@ static void print_row(const struct wrapped_row *row, const int *widths)
         for (int c = 0; c < row->n; c++) {
             const char *line = row->lines[c] && k < row->n_lines[c] ? row->lines[c][k] : "";
             line = line ? line : "";
-            printf("%s%*s", line, widths[c] - cli_columns_width(line) + 4, "");
+            cli_plain_print(stdout, line);
+            printf("%*s", widths[c] - cli_columns_width(line) + 4, "");
         }
         printf("\n");
     }

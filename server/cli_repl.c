@@ -3,6 +3,7 @@
 #include "engine/base/mem.h"
 #include "server/cli_answer.h"
 #include "server/cli_images.h"
+#include "server/cli_plain.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -108,6 +109,13 @@ static oll_status take_line(struct cli_repl *r, const char *line, struct oll_err
 
 /* ---- the talk ---- */
 
+static void show_text(const char *before, const char *text, const char *after)
+{
+    printf("%s", before);
+    cli_plain_print(stdout, text);
+    printf("%s", after);
+}
+
 /* Messages that the model was made with. */
 static oll_status show_messages(struct cli_session *s, struct oll_error *err)
 {
@@ -121,9 +129,9 @@ static oll_status show_messages(struct cli_session *s, struct oll_error *err)
         const char *role = oll_json_get_str(m, "role", "");
         const char *content = oll_json_get_str(m, "content", "");
         if (strcmp(role, "user") == 0)
-            printf(">>> %s\n", content);
+            show_text(">>> ", content, "\n");
         else if (strcmp(role, "assistant") == 0)
-            printf("%s\n\n", content);
+            show_text("", content, "\n\n");
     }
     oll_arena_free(&arena);
     return status;

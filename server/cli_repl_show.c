@@ -1,4 +1,5 @@
 /* What the chat tells: of the model (/show) and of itself (/?). */
+#include "server/cli_plain.h"
 #include "server/cli_repl.h"
 #include "server/cli_show.h"
 
@@ -31,10 +32,12 @@ static void show_parameters(const struct cli_session *s, const char *model_defin
 
 static void show_text(const char *text, const char *after, const char *absent)
 {
-    if (*text)
-        printf("%s\n%s", text, after);
-    else
+    if (*text) {
+        cli_plain_print(stdout, text);
+        printf("\n%s", after);
+    } else {
         printf("No %s was specified for this model.\n", absent);
+    }
 }
 
 static void show_part(const struct cli_session *s, const struct oll_json *root, const char *what,
@@ -45,7 +48,7 @@ static void show_part(const struct cli_session *s, const struct oll_json *root, 
     else if (strcmp(what, "license") == 0)
         show_text(oll_json_get_str(root, "license", ""), "", "license");
     else if (strcmp(what, "modelfile") == 0)
-        printf("%s\n", oll_json_get_str(root, "modelfile", ""));
+        show_text(oll_json_get_str(root, "modelfile", ""), "", "modelfile");
     else if (strcmp(what, "parameters") == 0)
         show_parameters(s, oll_json_get_str(root, "parameters", ""));
     else if (strcmp(what, "system") == 0)

@@ -95,6 +95,7 @@ static oll_status read_options(struct run *run, struct oll_error *err)
     s->wrap = !cli_has(run->args, "nowordwrap");
     s->verbose = cli_has(run->args, "verbose");
     s->hide_thinking = cli_has(run->args, "hidethinking");
+    s->raw = cli_has(run->args, "raw");
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         OLL_TRY(number_option(run, numbers[i][0], numbers[i][1], err));
     OLL_TRY(read_dimensions(run, err));
@@ -281,6 +282,7 @@ static const struct cli_option run_options[] = {
     {"think", 0, CLI_OPTIONAL, "LEVEL", "Think first: true, false, high, medium, low or max"},
     {"truncate", 0, CLI_FLAG, NULL, "Cut an input that is too long to embed"},
     {"verbose", 0, CLI_FLAG, NULL, "Show timings of answers"},
+    {"raw", 0, CLI_FLAG, NULL, "Show control characters of the answer to the terminal"},
     {"seed", 0, CLI_VALUE, "N", "Seed of the sampler (default: random)"},
     {"temperature", 0, CLI_VALUE, "T", "Temperature (0: always the most likely token)"},
     {"predict", 'n', CLI_VALUE, "N", "Most tokens of an answer"},

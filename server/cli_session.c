@@ -138,7 +138,7 @@ static oll_status run_stream(struct stream *st, const char *path, struct oll_str
 {
     struct cli_session *s = st->session;
     struct cli_client *client = s->client;
-    cli_answer_begin(&st->answer, s->wrap, s->hide_thinking);
+    cli_answer_begin(&st->answer, s->wrap, s->hide_thinking, s->raw);
     if (body->status != OLL_OK)
         return OLL_FAIL(err, body->status, "the request is too large, or memory is short");
     cli_client_catch();

@@ -29,7 +29,7 @@ struct cli_session {
     /* What /api/show says. */
     bool thinks, sees, embeds, draws;
     /* Settings. */
-    bool insecure, wrap, verbose, hide_thinking;
+    bool insecure, wrap, verbose, hide_thinking, raw;
     char keep_alive[64]; /* duration; "" : the server's */
     char think[16];      /* JSON value; "" : not said */
     bool think_given;    /* by the user: it stays when the model changes */

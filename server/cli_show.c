@@ -6,6 +6,7 @@
 #include "server/cli.h"
 #include "server/cli_client.h"
 #include "server/cli_columns.h"
+#include "server/cli_plain.h"
 #include "server/env.h"
 #include "server/show.h"
 #include "server/show_text.h"
@@ -323,10 +324,10 @@ static int run_show(const struct cli_args *args)
                          "'--template' can be specified");
     oll_arena_init(&arena, ARENA_BYTES);
     oll_status status = ask(&request, cli_has(args, "local"), &arena, &root, &err);
-    if (status == OLL_OK && chosen >= 0)
-        printf("%s%s", oll_json_get_str(root, parts[chosen].name, ""),
-               parts[chosen].newline ? "\n" : "");
-    else if (status == OLL_OK)
+    if (status == OLL_OK && chosen >= 0) {
+        cli_plain_print(stdout, oll_json_get_str(root, parts[chosen].name, ""));
+        printf("%s", parts[chosen].newline ? "\n" : "");
+    } else if (status == OLL_OK)
         cli_show_print(root, request.verbose, &arena);
     oll_arena_free(&arena);
     return status == OLL_OK ? 0 : cli_fail(&err);

@@ -1,5 +1,7 @@
 #include "server/cli_table.h"
 
+#include "server/cli_plain.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -30,7 +32,8 @@ void cli_table_print(const char *const *header, int n_columns, const char *const
     for (size_t r = 0; r < n_rows; r++) {
         for (int c = 0; c < n_columns; c++) {
             const char *cell = cells[r * (size_t)n_columns + (size_t)c];
-            printf("%s%*s", cell, widths[c] - width_of(cell) + 4, "");
+            cli_plain_print(stdout, cell);
+            printf("%*s", widths[c] - width_of(cell) + 4, "");
         }
         printf("\n");
     }

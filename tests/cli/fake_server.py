@@ -70,7 +70,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         text = body.get("prompt") or body["messages"][-1]["content"]
         if "fail" in text:
-            self.reply(500, {"error": "the model broke"})
+            self.reply(500, {"error": self.server.broken})
             return
         self.begin_lines()
         pause = 0.1 if "slow" in text else 0
@@ -97,6 +97,7 @@ class FakeServer(http.server.ThreadingHTTPServer):
     def __init__(self, models):
         super().__init__(("127.0.0.1", 0), Handler)
         self.models, self.answer, self.requests, self.finished = models, ["one ", "two ", "three"], [], 0
+        self.broken = "the model broke"
         self.listed, self.pulled, self.pause = [], [], 0
         self.address = f"127.0.0.1:{self.server_address[1]}"
 

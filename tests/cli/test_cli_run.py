@@ -156,6 +156,7 @@ def check_chat(case):
         check_history(case, server)
         check_narrow(case, server)
         check_stopped(case, server)
+        check_hostile(case, server)
         with case.terminal("run", "m", OLLAMA_HOST=server.address) as t:
             t.wait_for(PROMPT)
             t.settle(0.1)
@@ -233,6 +234,36 @@ def check_narrow(case, server):
             case.checks.equal(server.last("/api/chat")["messages"][-1]["content"], "hey", f"{columns} columns: a message")
             t.send("\x04")
             case.checks.equal(t.finish(), 0, f"{columns} columns: the end")
+
+
+HOSTILE = "\x1b]52;c;aGk=\x07bad\x1b[2J\u009b5mword\r\n"
+
+
+def check_hostile(case, server):
+    """What others wrote cannot command the terminal, unless --raw; pipes get it as it is."""
+    checks = case.checks
+    words, server.answer = server.answer, [{"thinking": HOSTILE}, {"content": HOSTILE}]
+    server.listed = [{"name": "m" + HOSTILE.strip(), "digest": "0" * 64, "size": 1}]
+
+    def shown(*argv):
+        with case.terminal(*argv, OLLAMA_HOST=server.address) as t:
+            t.finish()
+            return t.raw
+
+    def harmless(text):
+        return "\x1b]52" not in text and "\x1b[2J" not in text and "\u009b" not in text and "\x07" not in text
+
+    for argv in (("run", "m", "x"), ("run", "m", "--nowordwrap", "x"), ("list",)):
+        raw = shown(*argv)
+        checks.true(harmless(raw) and "␛]52;c;aGk=␇bad␛[2J\ufffd5mword" in raw, f"{argv}: {raw!r}")
+    checks.true(raw.count("\n") == 2, f"a name stays in its row: {raw!r}")
+    checks.true(HOSTILE.rstrip() in shown("run", "m", "--raw", "x"), "--raw lets it through")
+    checks.true(HOSTILE.encode() in subprocess.run(
+        [case.oll, "run", "m", "x"], env=case.env(OLLAMA_HOST=server.address), stdin=subprocess.DEVNULL, capture_output=True,
+        check=False).stdout, "a pipe gets what the model wrote")
+    server.broken = "no " + HOSTILE
+    checks.true(harmless(shown("run", "m", "please fail")), "an error of the server's")
+    server.answer, server.broken = words, "the model broke"
 
 
 def check_stopped(case, server):
