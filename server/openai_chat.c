@@ -393,6 +393,32 @@ static oll_status map(struct openai_chat_call *c, struct http_request *req,
     return OLL_OK;
 }
 
+/* Fields that ask for what no local model here can do, or that tools have replaced: a reply that
+ * passed over them would not be what was asked for. */
+static oll_status check_impossible(const struct oll_json *root, struct oll_error *err)
+{
+    static const struct {
+        const char *name, *why;
+    } fields[] = {{"audio", "replies are text alone"},
+                  {"web_search_options", "this server does not search the web"},
+                  {"functions", "give \"tools\" instead"},
+                  {"function_call", "give \"tool_choice\" instead"}};
+    const struct oll_json *modes = root ? oll_json_get(root, "modalities") : NULL;
+    for (size_t i = 0; root && i < sizeof fields / sizeof *fields; i++) {
+        const struct oll_json *v = oll_json_get(root, fields[i].name);
+        if (v && v->type != OLL_JSON_NULL)
+            return OLL_FAIL(err, OLL_ERR_ARG, "%s is not supported: %s", fields[i].name,
+                            fields[i].why);
+    }
+    if (!modes || modes->type != OLL_JSON_ARRAY)
+        return OLL_OK;
+    for (const struct oll_json *m = modes->first; m; m = m->next)
+        if (m->type != OLL_JSON_STRING || strcmp(m->str, "text") != 0)
+            return OLL_FAIL(err, OLL_ERR_ARG, "modalities can only be [\"text\"]: %s",
+                            fields[0].why);
+    return OLL_OK;
+}
+
 void openai_chat(struct http_request *req)
 {
     struct openai_chat_call *c = oll_arena_alloc(req->arena, 1, sizeof *c);
@@ -409,6 +435,8 @@ void openai_chat(struct http_request *req)
     oll_status status = openai_decode_body(req, "ChatCompletionRequest", &root, &err);
     if (status == OLL_OK)
         status = decode_fields(root, members, "ChatCompletionRequest.", &fields, &err);
+    if (status == OLL_OK)
+        status = check_impossible(root, &err);
     if (status == OLL_OK)
         status = map(c, req, &fields, &messages, &tools, &err);
     c->fields.priority = ollama_priority(root, status);

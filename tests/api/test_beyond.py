@@ -96,6 +96,9 @@ def check_refused(checks, server):
     cases = [(chat, {"n": 0}, "n must be"), (chat, {"n": 129}, "n must be"), (chat, {"n": "2"}, "n must be"),
              (chat, {"logit_bias": [1]}, "logit_bias must be"), (chat, {"logit_bias": {"x": 1}}, "no token id"),
              (chat, {"logit_bias": {"5": 101}}, "from -100 to 100"), (chat, {"logit_bias": {"99999999": 1}}, "vocabulary"),
+             (chat, {"modalities": ["text", "audio"]}, "can only be"), (chat, {"audio": {"voice": "x"}}, "not supported"),
+             (chat, {"web_search_options": {}}, "not supported"), (chat, {"functions": []}, "tools"),
+             (chat, {"function_call": "auto"}, "tool_choice"),
              (complete, {"best_of": 2, "n": 3}, "at least n"), (complete, {"best_of": 3, "stream": True}, "streamed")]
     for call, fields, text in cases:
         status, reply = call(server, **fields)
