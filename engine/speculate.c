@@ -5,21 +5,21 @@
 enum {
     SEEN_MAX = 16,    /* a ratio follows with a sixteenth of each step */
     TRUSTED = 4,      /* from so many on, one slow step does not count in full */
+    PLAIN_MIN = 2,    /* plain steps before the first draft */
     RETRY_STEPS = 256 /* steps after which an old figure may be doubted once */
 };
 
 /* What another row costs before anything is known. */
 static const double row_share = 0.2;
 /* Drafts must promise this much more than none: figures are never quite right. */
-static const double gain_min = 1.04;
+static const double gain_min = 1.05;
 
 /* ---- costs ---- */
 
 void speculate_costs_init(struct speculate_costs *costs)
 {
     *costs = (struct speculate_costs){0};
-    costs->ratio[1] = 1;
-    costs->seen[1] = SEEN_MAX; /* by definition */
+    costs->ratio[1] = 1; /* by definition */
 }
 
 double speculate_cost(const struct speculate_costs *costs, uint32_t n_rows)
@@ -27,7 +27,7 @@ double speculate_cost(const struct speculate_costs *costs, uint32_t n_rows)
     uint32_t below = n_rows, above = n_rows;
     if (n_rows == 0)
         return 0;
-    while (costs->seen[below] == 0)
+    while (below > 1 && costs->seen[below] == 0)
         below--;
     while (above <= SPECULATE_ROWS_MAX && costs->seen[above] == 0)
         above++;
@@ -56,14 +56,12 @@ void speculate_costs_learn(struct speculate_costs *costs, uint32_t n_rows, uint6
         t = most * expected;
     /* The machine's pace and the depth of the texts change every step alike; what is left is the
      * ratio. So the pace is followed fast, the ratios slowly. */
-    if (n_rows > 1) {
-        const uint32_t n = costs->seen[n_rows] < SEEN_MAX ? ++costs->seen[n_rows] : SEEN_MAX;
-        if (n == 1)
-            costs->ratio[n_rows] = t / costs->row_ns;
-        else
-            costs->ratio[n_rows] += (t / costs->row_ns - costs->ratio[n_rows]) / n;
-    }
-    if (costs->seen[n_rows] >= TRUSTED)
+    const uint32_t n = costs->seen[n_rows] < SEEN_MAX ? ++costs->seen[n_rows] : SEEN_MAX;
+    if (n_rows > 1 && n == 1)
+        costs->ratio[n_rows] = t / costs->row_ns;
+    else if (n_rows > 1)
+        costs->ratio[n_rows] += (t / costs->row_ns - costs->ratio[n_rows]) / n;
+    if (n_rows == 1 || n >= TRUSTED)
         costs->row_ns += 0.2 * (t / ratio - costs->row_ns);
 }
 
@@ -192,6 +190,24 @@ static double hopeful_cost(const struct speculate_costs *costs, uint32_t n_rows)
     return 1 + (cost - 1) / 2;
 }
 
+/* Drafted tokens that may be tried: unknown sizes are neared by doubling, so that a first step is
+ * no leap. */
+static uint32_t room_of(const struct speculate_costs *costs, uint32_t n_slots, uint32_t room)
+{
+    uint32_t known = SPECULATE_ROWS_MAX;
+    if (n_slots == 0 || n_slots >= SPECULATE_ROWS_MAX)
+        return 0;
+    /* What drafts are measured against must be known, and of late. */
+    if (costs->seen[n_slots] < PLAIN_MIN || costs->n_steps - costs->last[n_slots] > RETRY_STEPS)
+        return 0;
+    while (known > n_slots && costs->seen[known] == 0)
+        known--;
+    uint32_t most = 2 * (known - n_slots) + 1;
+    most = most < SPECULATE_MAX ? most : SPECULATE_MAX;
+    most = most < SPECULATE_ROWS_MAX - n_slots ? most : SPECULATE_ROWS_MAX - n_slots;
+    return room < most ? room : most;
+}
+
 /* Takes the likeliest tokens first and finds the number that promises most tokens per time. */
 static uint32_t choose_number(const struct speculate_costs *costs, struct speculate_offer *offers,
                               uint32_t n_slots, uint32_t room, bool hopes)
@@ -220,12 +236,7 @@ static uint32_t choose_number(const struct speculate_costs *costs, struct specul
 uint32_t speculate_share(struct speculate_costs *costs, struct speculate_offer *offers,
                          uint32_t n_slots, uint32_t room)
 {
-    if (room > SPECULATE_MAX)
-        room = SPECULATE_MAX;
-    if (n_slots == 0 || n_slots >= SPECULATE_ROWS_MAX)
-        room = 0;
-    else if (room > SPECULATE_ROWS_MAX - n_slots)
-        room = SPECULATE_ROWS_MAX - n_slots;
+    room = room_of(costs, n_slots, room);
     uint32_t n_best = choose_number(costs, offers, n_slots, room, false);
     if (n_best == 0 && costs->n_steps - costs->last_retry >= RETRY_STEPS) {
         n_best = choose_number(costs, offers, n_slots, room, true);

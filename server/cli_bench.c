@@ -21,7 +21,7 @@ enum {
 };
 
 extern const struct cli_command cli_bench_constrain, cli_bench_op, cli_bench_sample,
-    cli_bench_server, cli_bench_tokenize;
+    cli_bench_server, cli_bench_speculate, cli_bench_tokenize;
 
 /* ---- what to measure ---- */
 
@@ -374,9 +374,9 @@ static const struct cli_option options[] = {
     {"compare", 0, CLI_FLAG, NULL, "say what changed since those saved"},
     {0}};
 
-static const struct cli_command *const children[] = {&cli_bench_constrain, &cli_bench_op,
-                                                     &cli_bench_sample,    &cli_bench_server,
-                                                     &cli_bench_tokenize,  NULL};
+static const struct cli_command *const children[] = {
+    &cli_bench_constrain, &cli_bench_op, &cli_bench_sample, &cli_bench_server, &cli_bench_speculate,
+    &cli_bench_tokenize,  NULL};
 
 const struct cli_command cli_bench = {
     .name = "bench",

@@ -1,7 +1,6 @@
 /* Speculation in the engine: the same events with it and without, whatever is asked. */
 #include "engine/oll.h"
 
-#include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
 #include "engine/base/strbuf.h"
@@ -142,6 +141,129 @@ TEST(greedy_and_sampled_replies_are_the_same)
         oll_engine_close(engine);
     }
     CHECK(n_accepted > 100 && n_accepted < n_drafted);
+}
+
+/* What ends or bends a reply, each with drafts under way. */
+TEST(ends_and_formats_are_the_same)
+{
+    static const char *const stops[] = {"zzz", "a", " ", "e"};
+    n_drafted = n_accepted = 0;
+    for (int f = 0; f < N_FILES; f++) {
+        struct oll_engine *engine = open_golden(files[f], "cpu", 128, 1);
+        for (int i = 0; engine && i < 8 * N_PROMPTS; i++) {
+            struct oll_request ask = raw_prompt(prompts[i % N_PROMPTS], 1 + i * 7 % 90);
+            const int kind = i / N_PROMPTS;
+            ask.options.temperature = i % 2 ? 0.5f : 0;
+            ask.options.stop = stops + i % 4;
+            ask.options.n_stop = kind == 0;
+            ask.options.ignore_eog = kind != 1;
+            ask.logprobs = kind == 2;
+            ask.n_top_logprobs = kind == 2 ? 2 : 0;
+            ask.format_json = kind == 3 ? "\"json\""
+                              : kind == 4
+                                  ? "{\"type\":\"array\",\"items\":{\"enum\":[\"abc\",\"abd\"]},"
+                                    "\"minItems\":9,\"maxItems\":20}"
+                                  : NULL;
+            if (kind >= 5) { /* the window is full, several times over */
+                ask.options.num_predict = 400;
+                ask.options.num_keep = kind == 5 ? 4 : -1;
+                ask.no_shift = kind == 7;
+                ask.want_context = true;
+            }
+            compare(engine, &ask, files[f]);
+        }
+        oll_engine_close(engine);
+    }
+    CHECK(n_accepted > 100 && n_accepted < n_drafted);
+}
+
+/* Several at once, some of them canceled, with prompts that share pages: each reply is that of a
+ * plain one alone. What was drafted in vain must not be found in the cache later. */
+TEST(replies_beside_each_other_are_the_same)
+{
+    enum { N_ROUNDS = 8, N_ASKS = 9 };
+    uint64_t seed = 3, ids[N_ASKS];
+    n_drafted = 0;
+    for (int f = 0; f < N_FILES; f++) {
+        struct oll_engine *engine = open_golden(files[f], "cpu", 256, N_SLOTS);
+        struct reply alone[N_ASKS], reply;
+        struct oll_request asks[N_ASKS];
+        for (int i = 0; engine && i < N_ASKS; i++) {
+            asks[i] = raw_prompt(prompts[i % N_PROMPTS], 20 + 10 * i);
+            asks[i].options.temperature = i % 3 ? 0.7f : 0;
+            asks[i].options.seed = i;
+            struct oll_request plain = asks[i];
+            plain.no_speculation = true;
+            take(engine, submit(engine, &plain), &alone[i]);
+        }
+        for (int round = 0; engine && round < N_ROUNDS; round++) {
+            const int canceled = (int)(testing_random(&seed) % N_ASKS);
+            const int first = (int)(testing_random(&seed) % N_ASKS);
+            for (int i = 0; i < N_ASKS; i++)
+                ids[(first + i) % N_ASKS] = submit(engine, &asks[(first + i) % N_ASKS]);
+            for (int i = 0; i < N_ASKS; i++) {
+                if (i == canceled)
+                    oll_engine_cancel(engine, ids[i]);
+                take(engine, ids[i], &reply);
+                if (i != canceled)
+                    CHECK_MSG(strcmp(reply.script.data, alone[i].script.data) == 0,
+                              "%s, request %d:\n%s\n--- alone:\n%s", files[f], i, reply.script.data,
+                              alone[i].script.data);
+                n_drafted += reply.n_drafted;
+                oll_strbuf_free(&reply.script);
+            }
+        }
+        for (int i = 0; engine && i < N_ASKS; i++)
+            oll_strbuf_free(&alone[i].script);
+        oll_engine_close(engine);
+    }
+    CHECK(n_drafted > 100);
+}
+
+/* Real models where OLL_TEST_MODELS has them. */
+TEST(real_models_say_the_same)
+{
+    static const char *const names[] = {"SmolLM2-135M-Instruct.Q4_1.gguf",
+                                        "gemma-3-270m-q4_k_m.gguf"};
+    const char *folder = getenv("OLL_TEST_MODELS");
+    char path[1024];
+    if (!folder) {
+        testing_skip("OLL_TEST_MODELS is not set");
+        return;
+    }
+    for (int m = 0; m < 2; m++) {
+        snprintf(path, sizeof path, "%s/%s", folder, names[m]);
+        n_drafted = n_accepted = 0;
+        struct oll_engine *engine = open_path(path, "cpu", 1024, 1);
+        for (int i = 0; engine && i < 2 * N_PROMPTS; i++) {
+            struct oll_request ask = raw_prompt(prompts[i % N_PROMPTS], 40);
+            ask.options.temperature = i < N_PROMPTS ? 0 : 0.8f;
+            compare(engine, &ask, names[m]);
+        }
+        oll_engine_close(engine);
+        CHECK_MSG(n_accepted > 50, "%s: %d right", names[m], (int)n_accepted);
+    }
+}
+
+TEST(off_is_off)
+{
+    struct oll_engine *engine = NULL;
+    struct oll_error err = {0};
+    struct reply reply;
+    struct oll_engine_params params = {.model_path = testing_shared("data/golden/llama.gguf"),
+                                       .devices = "cpu",
+                                       .n_ctx = 256,
+                                       .no_speculation = true};
+    if (!params.model_path[0]) {
+        testing_skip("llama.gguf is absent (data/golden)");
+        return;
+    }
+    CHECK_MSG(oll_engine_open(&params, &engine, &err) == OLL_OK, "%s", err.text);
+    struct oll_request ask = raw_prompt(prompts[0], 100);
+    take(engine, submit(engine, &ask), &reply);
+    CHECK(reply.n_reply == 100 && reply.n_drafted == 0 && reply.n_accepted == 0);
+    oll_strbuf_free(&reply.script);
+    oll_engine_close(engine);
 }
 
 int main(int argc, char **argv) { return testing_main(argc, argv); }
