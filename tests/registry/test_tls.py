@@ -62,13 +62,16 @@ class Http2:
     """nghttpx in front of the registry: HTTP/2 over TLS; use as a context."""
 
     def __init__(self, registry, folder, cert, key):
-        self.port, self.log = free_port(), os.path.join(folder, "http2.log")
-        self.command = ["nghttpx", "--conf=/dev/null", f"--frontend=127.0.0.1,{self.port}", "--workers=1",
-                        f"--backend=127.0.0.1,{registry.port}", f"--accesslog-file={self.log}",
+        self.port, self.folder, self.n = free_port(), folder, 0
+        self.command = ["nghttpx", "--conf=/dev/null", f"--frontend=127.0.0.1,{self.port}", "--single-process",
+                        "--workers=1", f"--backend=127.0.0.1,{registry.port}",
                         "--accesslog-format=$alpn $remote_port $method $status", "--log-level=FATAL", key, cert]
 
     def __enter__(self):
-        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.n += 1
+        self.log = os.path.join(self.folder, f"http2-{self.n}.log")
+        command = [self.command[0], f"--accesslog-file={self.log}", *self.command[1:]]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port)):
@@ -79,11 +82,10 @@ class Http2:
     def __exit__(self, *_):
         kill(self.process)
 
-    def take_log(self):
+    def lines(self):
+        """Of the log since the last start."""
         with open(self.log, encoding="ascii") as f:
-            lines = [line.split() for line in f]
-        os.unlink(self.log)
-        return lines
+            return [line.split() for line in f]
 
 
 def http2(oll, folder, registry, ours, checks):
@@ -98,14 +100,14 @@ def http2(oll, folder, registry, ours, checks):
     store = Store(oll, os.path.join(folder, "http2"))
     with front:
         code, text = store.run("pull", f"127.0.0.1:{front.port}/test/many", **known)
-    lines = front.take_log()
+    lines = front.lines()
     checks.that(code == 0 and store.complaint() is None, f"HTTP/2: {text}")
     checks.that({line[0] for line in lines} == {"h2"} and len({line[1] for line in lines}) == 1 and len(lines) > 8,
                 f"HTTP/2: one connection for all ranges: {lines}")
 
     store = Store(oll, os.path.join(folder, "http2-broken"))
     with front:
-        process = store.start("pull", f"127.0.0.1:{front.port}/test/many", **known)
+        process = store.start("pull", f"127.0.0.1:{front.port}/test/many", OLL_RETRY_MS="200", **known)
         part = os.path.join(store.models, "oll", "part")
         while process.poll() is None and not (os.path.isdir(part) and any(
                 os.stat(os.path.join(part, n)).st_blocks * 512 > 30_000_000 for n in os.listdir(part))):
@@ -119,9 +121,8 @@ def http2(oll, folder, registry, ours, checks):
     store = Store(oll, os.path.join(folder, "http2-push"))
     with front:
         put_model(store, f"127.0.0.1:{front.port}", "test/pushed", [(MODEL, noise(3_000_000, 8)), (CONFIG, b"{}")])
-        front.take_log()
         code, text = store.run("push", f"127.0.0.1:{front.port}/test/pushed", **known)
-    checks.that(code == 0 and {line[0] for line in front.take_log()} == {"h2"}, f"HTTP/2 push: {text}")
+    checks.that(code == 0 and {line[0] for line in front.lines()} == {"h2"}, f"HTTP/2 push: {text}")
 
 
 def main():
