@@ -200,6 +200,7 @@ static const struct cli_option options[] = {
 static const struct cli_variable variables[] = {
     {"OLLAMA_HOST", "Server to use: host:port, or unix:/path (default 127.0.0.1:11434)"},
     {"OLL_API_KEY", "Key that is sent to a server which asks for one"},
+    {"OLL_AUTH_REALMS", "Other origins that may be asked for tokens, e.g. https://auth.docker.io"},
     {"OLL_LIMIT_RATE", "Bytes a second, e.g. 5m"},
     {"OLL_RETRY_MS", "First pause between tries (default 1000)"},
     {"OLL_STALL_S", "Silence that ends a try (default 30)"},
