@@ -10,13 +10,16 @@ TEST(bar_has_its_parts_in_fixed_columns)
     char text[CLI_PROGRESS_LINE_MAX];
     const struct cli_progress_numbers none = {253000000, 0, 0, false};
     cli_progress_bar_text("pulling abc:", &none, 80, text);
-    CHECK_STR(text, "pulling abc:   0% ▕                          ▏    0 B/253 MB                  ");
+    CHECK_STR(text,
+              "pulling abc:   0% ▕                          ▏    0 B/253 MB                  ");
     const struct cli_progress_numbers half = {253000000, 126500000, 1e6, false};
     cli_progress_bar_text("pulling abc:", &half, 80, text);
-    CHECK_STR(text, "pulling abc:  50% ▕█████████████             ▏ 126 MB/253 MB    1 MB/s    2m6s");
+    CHECK_STR(text,
+              "pulling abc:  50% ▕█████████████             ▏ 126 MB/253 MB    1 MB/s    2m6s");
     const struct cli_progress_numbers all = {253000000, 253000000, 1e6, true};
     cli_progress_bar_text("pulling abc:", &all, 80, text);
-    CHECK_STR(text, "pulling abc: 100% ▕██████████████████████████▏ 253 MB                         ");
+    CHECK_STR(text,
+              "pulling abc: 100% ▕██████████████████████████▏ 253 MB                         ");
     const struct cli_progress_numbers long_time = {UINT64_MAX, 1, 1, false};
     cli_progress_bar_text("a", &long_time, 80, text);
     CHECK(strstr(text, "  99h+"));
