@@ -2,9 +2,10 @@
 
     test_runner_soak.py OLL SHARED
 
-24 clients ask for a minute (OLL_SOAK_SECONDS for another time): short and long replies, readers that are slow or go
+24 clients ask for 18 s (OLL_SOAK_SECONDS for another time): short and long replies, readers that are slow or go
 away, prompts that are too large, models that push each other out, embeddings, tokens. Meanwhile runners are killed,
-stopped for a moment, and stopped for good. At the end descriptors, memory and processes must be what they were.
+stopped for a moment, stopped for longer than the time-out, and left without memory. At the end descriptors, memory and
+processes must be what they were. 150 s and more are done with the usual time-out of 30 s: stops of 5 and 40 s.
 """
 
 import collections
@@ -13,6 +14,7 @@ import http.client
 import json
 import os
 import random
+import resource
 import signal
 import socket
 import sys
@@ -24,8 +26,10 @@ from runner_tools import children, open_files, runners, send, status_value, stop
 from served import Checks, Server, skip
 
 CLIENTS = 24
-SILENCE_S = 3
-SLOWEST_S = 60  # of one request: several loads, a stop, a queue
+SECONDS = float(os.environ.get("OLL_SOAK_SECONDS", "18"))
+SILENCE_S, SHORT_STOP_S, LONG_STOP_S = (30, 5, 40) if SECONDS >= 150 else (3, 0.5, 4)
+SLOWEST_S = 60 if SECONDS < 150 else 240  # of one request: several loads, a stop, a queue
+STARVED_BYTES = 4 << 20  # of a runner that gets no more memory: less than it has
 GENERATORS = ("llama.gguf", "qwen3.gguf", "gemma3.gguf", "gpt-oss.gguf")
 EMBEDDER = "bert.gguf"
 STATED = {400, 404, 499, 500, 503, 504}
@@ -139,6 +143,11 @@ class Client:
         self.post("/api/generate", {"model": self.model(), "keep_alive": 0, "stream": False}, lambda r: r["done"])
 
 
+def starve(pid):
+    with contextlib.suppress(OSError):
+        resource.prlimit(pid, resource.RLIMIT_DATA, (STARVED_BYTES, STARVED_BYTES))
+
+
 def torment(server, until, counts):
     """Kills and stops runners, at random times."""
     r = random.Random(7)
@@ -154,12 +163,16 @@ def torment(server, until, counts):
         elif how < 0.6:
             send(pid, signal.SIGSEGV)
             counts["faulted"] += 1
+        elif how < 0.7:
+            starve(pid)
+            counts["left without memory"] += 1
         elif how < 0.9:
-            stop_and_go(pid, SILENCE_S / 6)
+            stop_and_go(pid, SHORT_STOP_S)
             counts["stopped a while"] += 1
         else:
-            send(pid, signal.SIGSTOP)
-            counts["stopped for good"] += 1
+            # The others are tormented meanwhile.
+            threading.Thread(target=stop_and_go, args=(pid, LONG_STOP_S)).start()
+            counts["stopped too long"] += 1
 
 
 def forget_all(server, models):
@@ -187,7 +200,6 @@ def soak(checks, server, models, seconds):
 def main():
     oll, shared = sys.argv[1:3]
     golden = os.path.join(shared, "data", "golden")
-    seconds = float(os.environ.get("OLL_SOAK_SECONDS", "60"))
     names = [n for n in GENERATORS if os.path.exists(os.path.join(golden, n))]
     if not names or not os.path.exists(os.path.join(golden, EMBEDDER)):
         skip(f"{golden} has no models")
@@ -202,11 +214,11 @@ def main():
                     OLLAMA_NUM_PARALLEL="4") as server:
             server.may_crash = True
             pid = server.process.pid
-            soak(checks, server, models, min(10.0, seconds))  # until the allocator has what it needs
+            soak(checks, server, models, min(10.0, SECONDS))  # until the allocator has what it needs
             checks.true(forget_all(server, models), "all runners end")
             time.sleep(11)  # idle threads and connections go
             files, memory = len(open_files(pid)), status_value(pid, "VmRSS")
-            soak(checks, server, models, seconds)
+            soak(checks, server, models, SECONDS)
             checks.true(forget_all(server, models), "all runners end, none is a zombie")
             checks.true(wait_for(lambda: len(open_files(pid)) <= files, 15),
                         f"descriptors: {files} before, {len(open_files(pid))} after: {open_files(pid)}")

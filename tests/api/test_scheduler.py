@@ -92,6 +92,14 @@ def check_reload(checks, oll, a):
         checks.equal(loads(server), 5, "num_thread")
 
 
+def check_window(checks, oll, a):
+    """OLLAMA_CONTEXT_LENGTH is the usual window, which the trained one bounds."""
+    for said, expected in (("100", 100), ("8192", 256)):
+        with serving(oll, {"a": a}, OLLAMA_CONTEXT_LENGTH=said) as server:
+            ask(server, "a")
+            checks.equal(loaded(server)["a:latest"]["context_length"], expected, f"OLLAMA_CONTEXT_LENGTH={said}")
+
+
 def slow_request(server, name, n):
     """A request of n tokens on a thread of its own, and when it was answered."""
     done = {}
@@ -157,6 +165,7 @@ def main():
     checks = Checks()
     check_keep_alive(checks, oll, a)
     check_reload(checks, oll, a)
+    check_window(checks, oll, a)
     check_one_model(checks, oll, a, b)
     check_gone(checks, oll, a, b)
     check_cache_type(checks, oll, a)
