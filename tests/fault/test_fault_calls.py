@@ -2,7 +2,7 @@
 
     test_fault_calls.py OLL FAIL-CALL-LIBRARY SHARED
 
-For each kind of call (fail_call.c) of the server and of its runners n grows from 1 until no run meets a fault any more.
+For each kind of call (fail_call_linux.c) of the server and of its runners n grows from 1 until no run meets a fault any more.
 The request of each run must end in an answer or a stated error; only where the server's own write to the client failed
 may the connection just end. Behind a fault of the server the next request must be answered; nothing may be left,
 and the server must end well. A server that cannot start must say why.
