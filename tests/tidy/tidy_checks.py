@@ -206,8 +206,8 @@ LIBRARIES = {
     "curl/": ("registry/https.c",),
     "vulkan/": ("kernels/vulkan/vulkan_device.c",),
 }
-# What is Linux alone stands in the files of the floor that say so in their name; each has a POSIX twin.
-LINUX_FILES = r"engine/base/\w+_linux\.c$"
+# What is Linux alone stands in files that say so in their name: of the floor, where each has a POSIX twin, and of tests.
+LINUX_FILES = r"(?:engine/base|tests/fault)/\w+_linux\.c$"
 LINUX_HEADERS = r"linux/|sys/(?:epoll|eventfd|signalfd|timerfd|inotify|syscall|sysinfo|auxv|prctl|sendfile|random)\.h"
 
 
