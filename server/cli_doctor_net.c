@@ -82,8 +82,9 @@ static void check_silent_port(struct cli_doctor *d, const struct env_host *host,
         cli_doctor_advise("end it, or choose another port: OLLAMA_HOST=%s:%d", name,
                           host->port + 1);
     } else if (named) {
-        cli_doctor_say(d, DOCTOR_WRONG, "server", "none answers at OLLAMA_HOST (%s)",
-                       host->socket[0] ? host->socket : name);
+        cli_doctor_say(d, DOCTOR_WRONG, "server", "none answers at OLLAMA_HOST (%s%s%s)",
+                       host->socket[0] ? host->socket : name, host->socket[0] ? "" : " port ",
+                       host->socket[0] ? "" : port);
         cli_doctor_advise("start it with: oll serve, or unset OLLAMA_HOST");
     } else {
         cli_doctor_say(d, DOCTOR_OK, "server", "none runs; port %s is free", port);

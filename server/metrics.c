@@ -79,16 +79,34 @@ static int status_index(int status)
     return i;
 }
 
+static void log_request(const struct http_request *req, int status, uint64_t ns, uint64_t n_body)
+{
+    enum { N_DIGIT = 32, N_TEXT = 512 };
+    char status_text[N_DIGIT], ms[N_DIGIT], bytes[N_DIGIT], text[N_TEXT];
+    /* The path of a known route alone: others are whatever a client likes. */
+    const char *method = req->method && req->route ? req->method : "-";
+    const char *route = routes_pattern(req->route);
+    const char *id = req->id[0] ? req->id : "-";
+    const char *from = req->peer && req->peer[0] ? req->peer : "-";
+    snprintf(status_text, sizeof status_text, "%d", status);
+    snprintf(ms, sizeof ms, "%.1f", (double)ns / 1e6);
+    snprintf(bytes, sizeof bytes, "%" PRIu64, n_body);
+    snprintf(text, sizeof text, "%s %s %s %s ms %s bytes id=%s from=%s", method, route, status_text,
+             ms, bytes, id, from);
+    const struct oll_log_field fields[] = {
+        {"method", method, false}, {"route", route, false}, {"status", status_text, true},
+        {"ms", ms, true},          {"bytes", bytes, true},  {"id", id, false},
+        {"from", from, false},
+    };
+    oll_log_fields(OLL_LOG_INFO, "http", fields, sizeof fields / sizeof *fields, text);
+}
+
 void metrics_ended(const struct http_request *req, int status, uint64_t n_body)
 {
     const struct app *app = req->app;
     const uint64_t ns = req->start_ns ? oll_clock_ns() - req->start_ns : 0;
     const int route = req->route < MAX_ROUTES ? req->route : 0;
-    /* The path of a known route alone: others are whatever a client likes. */
-    oll_log_info("http", "%s %s %d %.1f ms %" PRIu64 " bytes id=%s from=%s",
-                 req->method && req->route ? req->method : "-", routes_pattern(req->route), status,
-                 (double)ns / 1e6, n_body, req->id[0] ? req->id : "-",
-                 req->peer && req->peer[0] ? req->peer : "-");
+    log_request(req, status, ns, n_body);
     if (!app || !app->metrics)
         return;
     add(&app->metrics->requests[route][status_index(status)], 1);

@@ -359,6 +359,17 @@ static oll_status read_tool_choice(const struct oll_json *v, struct ollama_field
     return OLL_OK;
 }
 
+static oll_status read_parallel(const struct oll_json *v, bool *one_call, struct oll_error *err)
+{
+    *one_call = false;
+    if (!v || v->type == OLL_JSON_NULL)
+        return OLL_OK;
+    if (v->type != OLL_JSON_BOOL)
+        return OLL_FAIL(err, OLL_ERR_ARG, "parallel_tool_calls must be true or false");
+    *one_call = !v->is_true;
+    return OLL_OK;
+}
+
 /* Fills the native fields. */
 static oll_status map(struct openai_chat_call *c, struct http_request *req,
                       const struct chat_fields *f, struct ollama_messages *messages,
@@ -375,8 +386,7 @@ static oll_status map(struct openai_chat_call *c, struct http_request *req,
     OLL_TRY(read_tool_choice(f->tool_choice, &c->fields, &no_tools, err));
     if (!no_tools)
         OLL_TRY(ollama_read_tools(req->arena, f->tools, tools, err));
-    const struct oll_json *parallel = f->parallel_tool_calls;
-    c->fields.one_call = parallel && parallel->type == OLL_JSON_BOOL && !parallel->is_true;
+    OLL_TRY(read_parallel(f->parallel_tool_calls, &c->fields.one_call, err));
     OLL_TRY(openai_read_count(f->n, "n", &c->fields.n_choices, err));
     OLL_TRY(openai_read_bias(req->arena, f->logit_bias, &c->fields.logit_bias,
                              &c->fields.n_logit_bias, err));

@@ -95,31 +95,70 @@ static void add_field(struct line *line, const char *name, const char *text)
         add_text(line, "\"", false);
 }
 
-void oll_log(enum oll_log_level level, const char *area, const char *fmt, ...)
+/* In JSON only. */
+static void add_number(struct line *line, const char *name, const char *digits)
+{
+    add_text(line, ",\"", false);
+    add_text(line, name, false);
+    add_text(line, "\":", false);
+    add_text(line, digits, false);
+}
+
+static void begin_line(struct line *line, enum oll_log_level level, const char *area)
 {
     static const char *const names[] = {"ERROR", "WARN", "INFO", "DEBUG", "TRACE"};
-    if (level > oll_log_level())
-        return;
-    struct line line = {.n = 0};
-    char text[LINE_MAX_BYTES], date[32], stamp[48];
+    char date[32], stamp[48];
     struct timespec now;
     struct tm tm;
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &tm);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
     snprintf(stamp, sizeof stamp, "%s.%03ldZ", date, now.tv_nsec / 1000000);
+    line->n = 0;
+    add_field(line, "time", stamp);
+    add_field(line, "level", names[level]);
+    add_field(line, "area", area);
+    if (tag_now[0])
+        add_field(line, "runner", tag_now);
+}
+
+static void end_line(struct line *line, const char *text)
+{
+    add_text(line, json_now ? ",\"msg\":\"" : " msg=\"", false);
+    add_text(line, text, json_now);
+    add_end(line, json_now ? "\"}\n" : "\"\n");
+    fwrite(line->text, 1, line->n, stderr);
+}
+
+void oll_log(enum oll_log_level level, const char *area, const char *fmt, ...)
+{
+    if (level > oll_log_level())
+        return;
+    char text[LINE_MAX_BYTES];
     va_list args;
     va_start(args, fmt);
     vsnprintf(text, sizeof text, fmt, args);
     va_end(args);
-    blank_controls(text, strlen(text));
-    add_field(&line, "time", stamp);
-    add_field(&line, "level", names[level]);
-    add_field(&line, "area", area);
-    if (tag_now[0])
-        add_field(&line, "runner", tag_now);
-    add_text(&line, json_now ? ",\"msg\":\"" : " msg=\"", false);
-    add_text(&line, text, json_now);
-    add_end(&line, json_now ? "\"}\n" : "\"\n");
-    fwrite(line.text, 1, line.n, stderr);
+    oll_log_fields(level, area, NULL, 0, text);
+}
+
+void oll_log_fields(enum oll_log_level level, const char *area, const struct oll_log_field *fields,
+                    size_t n_fields, const char *text)
+{
+    if (level > oll_log_level())
+        return;
+    struct line line;
+    char clean[LINE_MAX_BYTES];
+    begin_line(&line, level, area);
+    for (size_t i = 0; i < n_fields && json_now; i++) {
+        snprintf(clean, sizeof clean, "%s", fields[i].text);
+        blank_controls(clean, strlen(clean));
+        if (fields[i].is_number)
+            add_number(&line, fields[i].name, clean);
+        else
+            add_field(&line, fields[i].name, clean);
+    }
+    snprintf(clean, sizeof clean, "%s", text);
+    blank_controls(clean, strlen(clean));
+    end_line(&line, clean);
 }

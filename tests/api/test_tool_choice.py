@@ -86,6 +86,7 @@ def check_refused(checks, server):
         ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "nope"}}}, "nope, which is not among"),
         ({"tools": TOOLS, "tool_choice": "maybe"}, "tool_choice must be"),
         ({"tools": TOOLS, "tool_choice": {"type": "allowed_tools"}}, "tool_choice must be"),
+        ({"tools": TOOLS, "parallel_tool_calls": "no"}, "parallel_tool_calls must be"),
         ({"tools": TOOLS, "tool_choice": "required", "response_format": {"type": "json_object"}}, "exclude each other"),
         ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"properties": {"a": {"type": "x"}}}}}],
           "tool_choice": "required"}, "parameters of a tool"),

@@ -13,6 +13,8 @@ from served import Checks, Server, skip
 SECRET = "Zebrasecret"
 SAMPLE = re.compile(r'^([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\]|\\.)*",?)+)\})? (-?[0-9.e+-]+|NaN|\+Inf)$')
 
+REQUEST_FIELDS = {"method": str, "route": str, "status": int, "ms": float, "bytes": int, "id": str, "from": str}
+
 
 def headers_of(server, method, path, body=None, headers=None):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
@@ -117,7 +119,13 @@ def check_log(checks, server, is_json):
             value = json.loads(line)
         except ValueError:
             value = {}
-        checks.true(set(value) in ({"time", "level", "area", "msg"}, {"time", "level", "area", "runner", "msg"}), f"JSON: {line}")
+        is_request = value.get("area") == "http" and value.get("msg", "").split(" ")[0] in ("GET", "HEAD", "POST", "-")
+        fields = REQUEST_FIELDS if is_request else {}
+        checks.true(set(value) - {"runner"} == {"time", "level", "area", "msg", *fields}, f"JSON: {line}")
+        checks.true(all(isinstance(value.get(name), kind) for name, kind in fields.items()), f"members of a request: {line}")
+    requests = [value for value in map(json.loads, log.splitlines()) if value.get("route") == "/api/generate"]
+    checks.true(len(requests) == len(lines) and all(value["method"] == "POST" and value["status"] in (200, 400) for value in requests),
+                f"what was asked: {requests}")
     checks.true(any(json.loads(line).get("runner") == "m:latest" for line in log.splitlines()), "a runner's lines")
 
 

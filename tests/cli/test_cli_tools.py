@@ -126,7 +126,7 @@ def check_doctor(checks, oll, folder):
         silent.bind(("127.0.0.1", 0))
         free = silent.getsockname()[1]
     code, text = doctor(OLLAMA_HOST=f"127.0.0.1:{free}")
-    checks.true(code == 1 and "WRONG server none answers at OLLAMA_HOST" in text and "oll serve" in text, f"no server: {text}")
+    checks.true(code == 1 and f"WRONG server none answers at OLLAMA_HOST (127.0.0.1 port {free})" in text and "oll serve" in text, f"no server: {text}")
     with FakeServer({}) as server:
         code, text = doctor(OLLAMA_HOST=server.address)
         checks.true(code == 0 and "ok server answers at http://" + server.address + ", version 9.9.9" in text, f"a server: {text}")

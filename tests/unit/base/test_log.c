@@ -6,6 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+static const struct oll_log_field *fields;
+static size_t n_fields;
+
 /* What the call writes to standard error, cut to `out`. */
 static void logged(enum oll_log_level set, enum oll_log_level level, const char *text, char *out,
                    size_t n_out)
@@ -16,7 +19,10 @@ static void logged(enum oll_log_level set, enum oll_log_level level, const char 
     fflush(stderr);
     dup2(fileno(file), STDERR_FILENO);
     oll_log_set_level(set);
-    oll_log(level, "test", "%s", text);
+    if (n_fields > 0)
+        oll_log_fields(level, "test", fields, n_fields, text);
+    else
+        oll_log(level, "test", "%s", text);
     fflush(stderr);
     dup2(before, STDERR_FILENO);
     close(before);
@@ -50,6 +56,23 @@ TEST(a_long_text_is_cut)
     memset(text, 'x', sizeof text - 1);
     logged(OLL_LOG_ERROR, OLL_LOG_ERROR, text, line, sizeof line);
     CHECK(strlen(line) < 2048 && strcmp(line + strlen(line) - 3, "x\"\n") == 0);
+}
+
+TEST(fields_are_members_of_json_alone)
+{
+    const struct oll_log_field parts[] = {{"who", "a \"b\"\n", false}, {"n", "12.5", true}};
+    char line[256];
+    fields = parts;
+    n_fields = 2;
+    logged(OLL_LOG_INFO, OLL_LOG_INFO, "text", line, sizeof line);
+    CHECK_MSG(strstr(line, " level=INFO area=test msg=\"text\"\n"), "%s", line);
+    oll_log_set_json(true);
+    logged(OLL_LOG_INFO, OLL_LOG_INFO, "text", line, sizeof line);
+    CHECK_MSG(
+        strstr(line, ",\"area\":\"test\",\"who\":\"a \\\"b\\\"?\",\"n\":12.5,\"msg\":\"text\"}\n"),
+        "%s", line);
+    oll_log_set_json(false);
+    n_fields = 0;
 }
 
 int main(int argc, char **argv) { return testing_main(argc, argv); }
