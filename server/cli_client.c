@@ -5,13 +5,10 @@
 #include "server/cli_private.h"
 #include "server/env.h"
 
-#include <errno.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { REPLY_MAX = 256 << 20, LINE_MAX_BYTES = 1 << 20, ARENA_BYTES = 64 << 20, TICK_MS = 100 };
 
@@ -92,30 +89,13 @@ static oll_status request(struct cli_client *client, const char *method, const c
     return status;
 }
 
-/* Whether this user can read the store; what is not there yet is an empty one. */
-static oll_status check_store(const char *folder, struct oll_error *err)
-{
-    static const char *const parts[] = {"", "/manifests", "/blobs"};
-    char path[ENV_TEXT_MAX + 16];
-    struct stat st;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-        snprintf(path, sizeof path, "%s%s", folder, parts[i]);
-        if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
-            return OLL_FAIL(err, OLL_ERR_IO, "%s of the model store is no folder", path);
-        if (access(path, R_OK | X_OK) != 0 && errno != ENOENT)
-            return OLL_FAIL(err, OLL_ERR_DENIED, "%s of the model store cannot be read: %s", path,
-                            strerror(errno));
-    }
-    return OLL_OK;
-}
-
 static oll_status open_store(struct cli_client *client, struct oll_error *err)
 {
     char folder[ENV_TEXT_MAX];
     if (!env_models(folder))
         return OLL_FAIL(err, OLL_ERR_NOT_FOUND,
                         "there is no model store: neither OLLAMA_MODELS nor HOME is set");
-    OLL_TRY(check_store(folder, err));
+    OLL_TRY(env_check_models(folder, err));
     return oll_store_new(folder, &client->store, err);
 }
 

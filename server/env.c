@@ -3,9 +3,12 @@
 #include "engine/base/log.h"
 #include "server/duration.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char space[] = " \t\r\n\v\f", quotes[] = "\"'";
 
@@ -107,6 +110,22 @@ bool env_models(char out[ENV_TEXT_MAX])
         return true;
     return env_text("HOME", home) &&
            snprintf(out, ENV_TEXT_MAX, "%s/.ollama/models", home) < ENV_TEXT_MAX;
+}
+
+oll_status env_check_models(const char *folder, struct oll_error *err)
+{
+    static const char *const parts[] = {"", "/manifests", "/blobs"};
+    char path[ENV_TEXT_MAX + 16];
+    struct stat st;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        snprintf(path, sizeof path, "%s%s", folder, parts[i]);
+        if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+            return OLL_FAIL(err, OLL_ERR_IO, "%s of the model store is no folder", path);
+        if (access(path, R_OK | X_OK) != 0 && errno != ENOENT)
+            return OLL_FAIL(err, OLL_ERR_DENIED, "%s of the model store cannot be read: %s", path,
+                            strerror(errno));
+    }
+    return OLL_OK;
 }
 
 bool env_key(char out[ENV_TEXT_MAX])

@@ -4,6 +4,8 @@
 #ifndef OLL_SERVER_ENV_H
 #define OLL_SERVER_ENV_H
 
+#include "engine/base/status.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +22,9 @@ uint64_t env_uint(const char *name, uint64_t fallback);
 int64_t env_duration(const char *name, int64_t fallback);
 /* OLLAMA_MODELS, else ~/.ollama/models; false when there is no home either. */
 bool env_models(char out[ENV_TEXT_MAX]);
+/* Whether this user can read the store in a folder; what is not there yet is an empty one. The text
+ * names the part that is in the way: it is for the terminal and the log, not for replies. */
+oll_status env_check_models(const char *folder, struct oll_error *err);
 /* ~/.ollama/id_ed25519, the identity for registries; false when there is no home. */
 bool env_key(char out[ENV_TEXT_MAX]);
 

@@ -161,6 +161,22 @@ static oll_status set_up_runners(struct service *s, struct schedule_config *sett
     return OLL_OK;
 }
 
+/* A store that this user cannot read ends a command's own server, unless it is for a file. One for
+ * others goes on, as the reference does. */
+static oll_status open_models(struct service *s, const struct service_config *config,
+                              struct oll_error *err)
+{
+    char folder[ENV_TEXT_MAX];
+    struct oll_error unreadable = {0};
+    const bool any = env_models(folder);
+    if (any && env_check_models(folder, &unreadable) != OLL_OK) {
+        if (config->socket && config->n_models == 0)
+            return OLL_FAIL(err, unreadable.status, "%s", unreadable.text);
+        oll_log_warn("serve", "%s", unreadable.text);
+    }
+    return models_new(any ? folder : NULL, &s->app.models, err);
+}
+
 static oll_status set_up(struct service *s, const struct service_config *config,
                          struct oll_error *err)
 {
@@ -169,7 +185,7 @@ static oll_status set_up(struct service *s, const struct service_config *config,
     OLL_TRY(access_new(env_text("OLLAMA_ORIGINS", text) ? text : NULL, &s->access, err));
     s->app.access = s->access;
     OLL_TRY(guard(s, config, err));
-    OLL_TRY(models_new(env_models(text) ? text : NULL, &s->app.models, err));
+    OLL_TRY(open_models(s, config, err));
     if (env_text("OLLAMA_GO_TEMPLATE", text))
         models_prefer(s->app.models,
                       env_bool("OLLAMA_GO_TEMPLATE", true) ? OLL_TEMPLATE_GO : OLL_TEMPLATE_JINJA);

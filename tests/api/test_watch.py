@@ -145,6 +145,10 @@ def main():
                 check_metrics(checks, server)
                 check_options(checks, server)
                 check_log(checks, server, form == "json")
+        with Server(oll, tiny) as server:
+            checks.true(f"{tiny} of the model store is no folder" in server.read_log(), f"a store that is none: {server.read_log()}")
+            status, data = server.call("GET", "/api/tags")
+            checks.true(tiny.encode() not in data, f"replies name no folder of the server: {status} {data}")
     return checks.finish()
 
 

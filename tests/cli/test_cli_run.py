@@ -434,6 +434,10 @@ def check_alone(case, tiny):
     checks.true(done.returncode == 1 and done.stderr.startswith("Error: OLLAMA_HOST: nohost.invalid: "), f"no such host: {done.stderr}")
     done = case.run("list", OLLAMA_MODELS=tiny)
     checks.equal((done.returncode, done.stdout, done.stderr), (1, "", f"Error: {tiny} of the model store is no folder\n"), "a file as store")
+    done = case.run("run", "a", "hi", OLLAMA_MODELS=tiny)
+    checks.equal((done.returncode, done.stderr), (1, f"Error: {tiny} of the model store is no folder\n"), "a file as store of an own server")
+    done = case.run("run", tiny, "hi", "--predict", "1", OLLAMA_MODELS=tiny)
+    checks.equal(done.returncode, 0, f"a file needs no store: {done.stderr}")
     check_closed_store(case, models["OLLAMA_MODELS"])
     checks.equal(case.run("list", OLLAMA_MODELS=os.path.join(case.folder, "none")).returncode, 0, "a store that is not there yet")
 
