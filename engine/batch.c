@@ -39,7 +39,7 @@ void ubatch_free(struct ubatch *ub)
 
 static uint32_t seq_of(const struct oll_batch *batch, uint32_t i)
 {
-    return batch->seq ? (uint32_t)batch->seq[i] : 0;
+    return batch->seq ? (uint32_t)batch->seq[i] : batch->one_seq;
 }
 
 static bool is_wanted(const struct oll_batch *batch, uint32_t i)

@@ -415,26 +415,27 @@ static void normalise(float *v, uint32_t n)
 static oll_status embed(struct oll_context *ctx, const struct embedding *em, float *out,
                         struct oll_error *err)
 {
+    const uint32_t seq = em->batch->one_seq;
     memset(ctx->pooled, 0, ctx->model->hp.n_embd * sizeof *ctx->pooled);
     for (uint32_t i = 0; i < em->batch->n;) {
         i += batch_take(em->batch, i, ctx->kv, &ctx->ub);
-        OLL_TRY(kv_cache_store(ctx->kv, 0, ctx->ub.n_tokens, err));
+        OLL_TRY(kv_cache_store(ctx->kv, seq, ctx->ub.n_tokens, err));
         OLL_TRY(pool_ubatch(ctx, em, err));
-        kv_cache_commit(ctx->kv, 0, ctx->ub.n_tokens);
+        kv_cache_commit(ctx->kv, seq, ctx->ub.n_tokens);
     }
     return run_dense(ctx, out, err);
 }
 
 /* The vector of an input as the head leaves it; `n_first` as in struct oll_batch. */
-static oll_status embed_input(struct oll_context *ctx, const int32_t *tokens, uint32_t n,
-                              uint32_t n_first, const atomic_bool *abort, float *out,
+static oll_status embed_input(struct oll_context *ctx, uint32_t seq, const int32_t *tokens,
+                              uint32_t n, uint32_t n_first, const atomic_bool *abort, float *out,
                               struct oll_error *err)
 {
     const struct model_hparams *hp = &ctx->model->hp;
     enum oll_pooling pooling = pooling_of(ctx->model);
     oll_status status = OLL_OK;
     uint32_t n_wanted;
-    oll_context_seq_clear(ctx, 0);
+    oll_context_seq_clear(ctx, seq);
     if (n == 0)
         return OLL_FAIL(err, OLL_ERR_ARG, "an embedding needs at least one token");
     if (n > ctx->kv_params.n_ctx)
@@ -450,29 +451,31 @@ static oll_status embed_input(struct oll_context *ctx, const int32_t *tokens, ui
         memset(want, 1, n);
     else
         want[pooling == OLL_POOLING_FIRST ? 0 : n - 1] = 1;
-    struct oll_batch batch = {.n = n, .tokens = tokens, .want = want, .n_first = n_first};
+    struct oll_batch batch = {
+        .n = n, .tokens = tokens, .want = want, .one_seq = seq, .n_first = n_first};
     OLL_TRY_DONE(batch_check(&batch, ctx->kv, hp->n_vocab, &n_wanted, err));
     const struct embedding em = {.batch = &batch, .pooling = pooling, .abort = abort, .row = row};
     OLL_TRY_DONE(embed(ctx, &em, out, err));
 done:
-    oll_context_seq_clear(ctx, 0);
+    oll_context_seq_clear(ctx, seq);
     oll_free(want);
     oll_free(row);
     return status;
 }
 
-oll_status oll_context_embed(struct oll_context *ctx, const int32_t *tokens, uint32_t n, bool raw,
-                             const atomic_bool *abort, float *out, struct oll_error *err)
+oll_status oll_context_embed(struct oll_context *ctx, uint32_t seq, const int32_t *tokens,
+                             uint32_t n, bool raw, const atomic_bool *abort, float *out,
+                             struct oll_error *err)
 {
-    OLL_TRY(embed_input(ctx, tokens, n, 0, abort, out, err));
+    OLL_TRY(embed_input(ctx, seq, tokens, n, 0, abort, out, err));
     if (!raw && !ctx->model->hp.ranks)
         normalise(out, ctx->model->hp.n_embd_out);
     return OLL_OK;
 }
 
-oll_status oll_context_embed_pair(struct oll_context *ctx, const int32_t *tokens, uint32_t n,
-                                  uint32_t n_first, const atomic_bool *abort, float *out,
-                                  struct oll_error *err)
+oll_status oll_context_embed_pair(struct oll_context *ctx, uint32_t seq, const int32_t *tokens,
+                                  uint32_t n, uint32_t n_first, const atomic_bool *abort,
+                                  float *out, struct oll_error *err)
 {
-    return embed_input(ctx, tokens, n, n_first, abort, out, err);
+    return embed_input(ctx, seq, tokens, n, n_first, abort, out, err);
 }

@@ -95,7 +95,7 @@ static struct slot *choose_slot(struct oll_engine *e, const struct oll_space *sp
     uint32_t best_prefix = 0;
     for (uint32_t i = 0; i < e->n_slots; i++) {
         struct slot *s = &e->slots[i];
-        if (s->request)
+        if (s->request || s->lent)
             continue;
         uint32_t prefix = slot_common_prefix(s, &e->env, space, tokens);
         if (!best || prefix > best_prefix ||
@@ -110,7 +110,7 @@ static struct slot *choose_slot(struct oll_engine *e, const struct oll_space *sp
 static bool has_idle_slot(const struct oll_engine *e)
 {
     for (uint32_t i = 0; i < e->n_slots; i++)
-        if (!e->slots[i].request)
+        if (!e->slots[i].request && !e->slots[i].lent)
             return true;
     return false;
 }
@@ -122,7 +122,8 @@ static struct request *next_request(struct oll_engine *e)
         if (r->state != REQUEST_QUEUED)
             continue;
         bool embed = r->ask.kind == OLL_REQUEST_EMBED;
-        if (r->canceled || (embed ? !e->embedding : has_idle_slot(e))) {
+        /* An encoder has no slots. */
+        if (r->canceled || ((e->n_slots == 0 || has_idle_slot(e)) && !(embed && e->embedding))) {
             r->state = REQUEST_RUNNING;
             e->n_queued--;
             return r;
@@ -157,9 +158,7 @@ static void begin_request(struct oll_engine *e, struct request *r, bool canceled
     if (canceled) {
         engine_fail(e, r, OLL_ERR_CANCELED, NULL);
     } else if (r->ask.kind == OLL_REQUEST_EMBED) {
-        e->embedding = r;
-        e->i_input = 0;
-        e->embed_done = (struct oll_event){.kind = OLL_EVENT_DONE};
+        engine_embed_begin(e, r);
     } else if (r->ask.render_only) {
         answer_rendered(e, r);
     } else {
@@ -185,7 +184,7 @@ static void end_all(struct oll_engine *e)
             engine_end_slot(e, &e->slots[i], OLL_ERR_CANCELED, NULL);
     if (e->embedding)
         engine_fail(e, e->embedding, OLL_ERR_CANCELED, NULL);
-    e->embedding = NULL;
+    engine_embed_end(e);
     pthread_mutex_lock(&e->mutex);
     struct request *r = e->requests;
     while (r && r->state != REQUEST_QUEUED)
@@ -287,6 +286,20 @@ static void keep_prefixes(struct oll_engine *e, const struct oll_engine_params *
         oll_log_warn("engine", "prefixes are not kept: %s", oll_error_text(&err));
 }
 
+/* An encoder sees one input at a time, in one pass. */
+static oll_status open_encoder(struct oll_engine *e, struct oll_error *err)
+{
+    struct oll_context_params params = e->context_params;
+    params.n_seq = 1;
+    if (params.n_ctx == 0)
+        params.n_ctx = e->info.n_ctx;
+    OLL_TRY(oll_context_new(e->model, &params, &e->embed_ctx, err));
+    e->info.n_ctx = oll_context_n_ctx(e->embed_ctx);
+    e->info.kv_bytes = oll_context_kv_bytes(e->embed_ctx);
+    e->info.activation_bytes = oll_context_activation_bytes(e->embed_ctx);
+    return OLL_OK;
+}
+
 static oll_status open_contexts(struct oll_engine *e, const struct oll_engine_params *p,
                                 struct oll_error *err)
 {
@@ -294,13 +307,8 @@ static oll_status open_contexts(struct oll_engine *e, const struct oll_engine_pa
     enum oll_dtype kv = p->kv_f32 ? OLL_F32 : p->kv_dtype == OLL_F32 ? OLL_F16 : p->kv_dtype;
     e->context_params = (struct oll_context_params){
         .n_ctx = p->n_ctx, .n_seq = n_slots, .n_ubatch = p->n_ubatch, .kv_dtype = kv};
-    if (e->info.is_encoder) {
-        OLL_TRY(engine_embed_context(e, err));
-        e->info.n_ctx = oll_context_n_ctx(e->embed_ctx);
-        e->info.kv_bytes = oll_context_kv_bytes(e->embed_ctx);
-        e->info.activation_bytes = oll_context_activation_bytes(e->embed_ctx);
-        return OLL_OK;
-    }
+    if (e->info.is_encoder)
+        return open_encoder(e, err);
     /* Every slot must find room for its token in a step. */
     if (e->context_params.n_ubatch && e->context_params.n_ubatch < n_slots)
         e->context_params.n_ubatch = n_slots;

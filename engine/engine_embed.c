@@ -1,4 +1,9 @@
-/* Embeddings and scores of documents: one input after another, each in one pass. */
+/* Embeddings and scores of documents: one input after another.
+ *
+ * A model that generates embeds in a sequence of its one context, which an idle slot lends for the
+ * length of the request: the memory is that of the plan, and a request waits for a slot as any
+ * other. What that slot had computed in whole pages stays known to prompts; of embeddings nothing
+ * becomes known. */
 #include "engine/engine_internal.h"
 
 #include "engine/base/clock.h"
@@ -7,16 +12,56 @@
 #include <math.h>
 #include <string.h>
 
-oll_status engine_embed_context(struct oll_engine *e, struct oll_error *err)
+/* ---- the sequence ---- */
+
+static struct oll_context *context_of(const struct oll_engine *e)
 {
-    if (e->embed_ctx)
-        return OLL_OK;
-    struct oll_context_params params = e->context_params;
-    params.n_seq = 1;
-    if (params.n_ctx == 0)
-        params.n_ctx = e->info.n_ctx;
-    return oll_context_new(e->model, &params, &e->embed_ctx, err);
+    return e->embed_slot ? e->env.ctx : e->embed_ctx;
 }
+
+static uint32_t seq_of(const struct oll_engine *e)
+{
+    return e->embed_slot ? e->embed_slot->seq : 0;
+}
+
+/* The idle slot with the least to lose: an empty one, else the one idle for the longest time. */
+static struct slot *slot_to_lend(struct oll_engine *e)
+{
+    struct slot *best = NULL;
+    bool best_empty = false;
+    for (uint32_t i = 0; i < e->n_slots; i++) {
+        struct slot *s = &e->slots[i];
+        const bool empty = oll_context_seq_len(e->env.ctx, s->seq) == 0;
+        if (s->request || s->lent)
+            continue;
+        if (!best || empty > best_empty ||
+            (empty == best_empty && s->idle_since < best->idle_since)) {
+            best = s;
+            best_empty = empty;
+        }
+    }
+    return best;
+}
+
+void engine_embed_begin(struct oll_engine *e, struct request *r)
+{
+    e->embedding = r;
+    e->i_input = 0;
+    e->embed_done = (struct oll_event){.kind = OLL_EVENT_DONE};
+    e->embed_slot = slot_to_lend(e);
+    if (e->embed_slot)
+        e->embed_slot->lent = true;
+}
+
+void engine_embed_end(struct oll_engine *e)
+{
+    if (e->embed_slot)
+        e->embed_slot->lent = false;
+    e->embed_slot = NULL;
+    e->embedding = NULL;
+}
+
+/* ---- inputs ---- */
 
 /* The ids of an input on their way to a vector or a score. */
 struct input {
@@ -26,7 +71,7 @@ struct input {
 
 static uint32_t window_of(const struct oll_engine *e, const struct oll_request *ask)
 {
-    uint32_t n_ctx = oll_context_n_ctx(e->embed_ctx);
+    uint32_t n_ctx = oll_context_n_ctx(context_of(e));
     return ask->n_input_max > 0 && ask->n_input_max < n_ctx ? ask->n_input_max : n_ctx;
 }
 
@@ -75,16 +120,17 @@ static oll_status rank_input(struct oll_engine *e, const struct input *input, fl
                              struct oll_error *err)
 {
     const uint32_t n = (uint32_t)input->tokens.n;
-    const struct oll_batch batch = {.n = n, .tokens = input->tokens.ids};
+    struct oll_context *ctx = context_of(e);
+    const struct oll_batch batch = {.n = n, .tokens = input->tokens.ids, .one_seq = seq_of(e)};
     float *values = out;
     oll_status status;
     if (e->ranker.has_head) {
-        status = oll_context_embed_pair(e->embed_ctx, input->tokens.ids, n, input->n_first,
+        status = oll_context_embed_pair(ctx, seq_of(e), input->tokens.ids, n, input->n_first,
                                         &e->abort, out, err);
     } else {
-        oll_context_seq_clear(e->embed_ctx, 0);
-        status = oll_context_eval(e->embed_ctx, &batch, &e->abort, &values, err);
-        oll_context_seq_clear(e->embed_ctx, 0);
+        oll_context_seq_clear(ctx, batch.one_seq);
+        status = oll_context_eval(ctx, &batch, &e->abort, &values, err);
+        oll_context_seq_clear(ctx, batch.one_seq);
     }
     if (status == OLL_OK)
         out[0] = rank_score(&e->ranker, values);
@@ -102,8 +148,8 @@ static oll_status run_input(struct oll_engine *e, struct request *r, const struc
     pthread_mutex_unlock(&e->mutex);
     oll_status status =
         r->ask.query ? rank_input(e, input, out, err)
-                     : oll_context_embed(e->embed_ctx, input->tokens.ids, (uint32_t)input->tokens.n,
-                                         false, &e->abort, out, err);
+                     : oll_context_embed(context_of(e), seq_of(e), input->tokens.ids,
+                                         (uint32_t)input->tokens.n, false, &e->abort, out, err);
     pthread_mutex_lock(&e->mutex);
     r->in_step = false;
     pthread_mutex_unlock(&e->mutex);
@@ -117,7 +163,6 @@ static oll_status embed_one(struct oll_engine *e, struct request *r, struct oll_
     oll_status status;
     uint32_t dims = e->info.n_embd_out;
     uint64_t begin = oll_clock_ns();
-    OLL_TRY_DONE(engine_embed_context(e, err));
     OLL_TRY_DONE(r->ask.query
                      ? rank_tokens(&e->ranker, e->env.tok, &r->ask, e->i_input,
                                    window_of(e, &r->ask), &input.tokens, &input.n_first, err)
@@ -168,7 +213,7 @@ bool engine_embed_step(struct oll_engine *e)
         e->i_input++;
     }
     if (status != OLL_OK || e->i_input >= n)
-        e->embedding = NULL;
+        engine_embed_end(e);
     if (status != OLL_OK)
         engine_fail(e, r, status, &err);
     else if (e->i_input >= n)

@@ -25,7 +25,7 @@ struct oll_engine {
     struct oll_model_info info;
     struct slot_env env;
     struct prompt_env prompt_env;
-    struct oll_context *embed_ctx; /* made at the first use when the model also generates */
+    struct oll_context *embed_ctx; /* of an encoder; others embed in env.ctx */
     struct oll_context_params context_params;
     struct ranker ranker;
 
@@ -42,6 +42,7 @@ struct oll_engine {
     double prefill_rate;            /* of steps that decode, tokens per second; 0: not known yet */
 
     struct request *embedding; /* request whose inputs are being embedded */
+    struct slot *embed_slot;   /* lent to it; NULL: an encoder has none */
     uint32_t i_input;
     struct oll_event embed_done;
 
@@ -96,8 +97,10 @@ oll_status engine_call_program(struct oll_engine *e, const struct oll_request *a
 oll_status engine_trie(struct oll_engine *e, struct oll_error *err) OLL_MUST_USE;
 void engine_programs_free(struct oll_engine *e);
 
-/* Makes the context that embeds, once. */
-oll_status engine_embed_context(struct oll_engine *e, struct oll_error *err) OLL_MUST_USE;
+/* Makes a request the one that is embedded, with an idle slot of a model that generates. */
+void engine_embed_begin(struct oll_engine *e, struct request *r);
+/* Takes leave of it: its slot is idle again. */
+void engine_embed_end(struct oll_engine *e);
 /* Embeds one input of the current request, so that replies beside it go on between inputs; false
  * when there was nothing to do. */
 bool engine_embed_step(struct oll_engine *e);

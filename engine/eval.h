@@ -79,8 +79,9 @@ uint32_t oll_context_n_ubatch(const struct oll_context *ctx);
 struct oll_batch {
     uint32_t n;
     const int32_t *tokens;
-    const int32_t *seq;  /* [n] sequence of each token; NULL: all 0 */
+    const int32_t *seq;  /* [n] sequence of each token; NULL: all of `one_seq` */
     const uint8_t *want; /* [n] nonzero: logits of this row; NULL: the last row alone */
+    uint32_t one_seq;    /* where `seq` is NULL */
     uint32_t n_first;    /* tokens from here on are of a second text; 0: there is none */
 };
 
@@ -149,14 +150,15 @@ bool oll_context_seq_fetching(struct oll_context *ctx, uint32_t seq, uint64_t de
 
 /* Embeddings: evaluates `n` ids as one input and writes the pooled, L2-normalised vector
  * [n_embd_out] (dense layers applied); with `raw` the un-normalised one. A model that ranks gives
- * what its head says, as it is. The ids are taken as given. Uses sequence 0, which is empty
- * afterwards. `abort` (NULL: never) as in oll_context_eval. */
-oll_status oll_context_embed(struct oll_context *ctx, const int32_t *tokens, uint32_t n, bool raw,
-                             const atomic_bool *abort, float *out,
+ * what its head says, as it is. The ids are taken as given. Uses sequence `seq`, which is empty
+ * afterwards; the others stay as they are, and no other sequence can take over what was computed.
+ * `abort` (NULL: never) as in oll_context_eval. */
+oll_status oll_context_embed(struct oll_context *ctx, uint32_t seq, const int32_t *tokens,
+                             uint32_t n, bool raw, const atomic_bool *abort, float *out,
                              struct oll_error *err) OLL_MUST_USE;
 /* The same for two texts in one input: the second begins at tokens[n_first]. */
-oll_status oll_context_embed_pair(struct oll_context *ctx, const int32_t *tokens, uint32_t n,
-                                  uint32_t n_first, const atomic_bool *abort, float *out,
-                                  struct oll_error *err) OLL_MUST_USE;
+oll_status oll_context_embed_pair(struct oll_context *ctx, uint32_t seq, const int32_t *tokens,
+                                  uint32_t n, uint32_t n_first, const atomic_bool *abort,
+                                  float *out, struct oll_error *err) OLL_MUST_USE;
 
 #endif

@@ -177,7 +177,7 @@ static oll_status rehearse(struct oll_engine *e, struct oll_error *err)
     else if (e->env.ctx)
         status = rehearse_decoder(ctx, e->n_slots, &r, err);
     else
-        status = oll_context_embed(ctx, r.tokens, n, false, NULL, vector, err);
+        status = oll_context_embed(ctx, 0, r.tokens, n, false, NULL, vector, err);
     oll_free(r.tokens);
     oll_free(r.seq);
     oll_free(r.want);

@@ -31,7 +31,8 @@ struct slot_env {
 
 struct slot {
     uint32_t seq;            /* its sequence in the context */
-    struct request *request; /* NULL: idle */
+    struct request *request; /* NULL: idle, or lent */
+    bool lent;               /* its sequence computes embeddings (engine_embed.c) */
     struct oll_tokens tokens;
     struct oll_space space; /* of the request that its sequence is from */
     bool in_step;           /* has tokens in the step at hand */

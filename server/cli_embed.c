@@ -108,7 +108,8 @@ static oll_status embed_all(struct cli_model *m, struct inputs *in, struct oll_s
         struct oll_tokens *tokens = &in->tokens[i];
         if (!in->as_given)
             cut(m->model, tokens, oll_context_n_ctx(ctx));
-        OLL_TRY_DONE(oll_context_embed(ctx, tokens->ids, (uint32_t)tokens->n, false, NULL, v, err));
+        OLL_TRY_DONE(
+            oll_context_embed(ctx, 0, tokens->ids, (uint32_t)tokens->n, false, NULL, v, err));
         print_vector(out, as_json ? &w : NULL, v, n);
     }
     if (as_json) {

@@ -29,7 +29,7 @@ static void run_embedding(struct oll_model *model)
     const int32_t tokens[] = {0, 0, 0};
     float *v = calloc(oll_model_facts(model)->n_embd_out, sizeof *v);
     if (v && oll_context_new(model, &size, &ctx, NULL) == OLL_OK)
-        (void)(oll_context_embed(ctx, tokens, 3, false, NULL, v, NULL) == OLL_OK);
+        (void)(oll_context_embed(ctx, 0, tokens, 3, false, NULL, v, NULL) == OLL_OK);
     oll_context_free(ctx);
     free(v);
 }

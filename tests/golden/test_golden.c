@@ -56,9 +56,9 @@ static void judge_sequence(const struct golden *g, struct oll_model *model, cons
     if (g->kind == GOLDEN_EMBEDDING) {
         float *v = oll_calloc(2 * g->n_out + 1, sizeof *v);
         CHECK_EQ(oll_model_facts(model)->n_embd_out, g->n_out);
-        oll_status status = oll_context_embed(ctx, s->tokens, s->n, true, NULL, v, &err);
+        oll_status status = oll_context_embed(ctx, 0, s->tokens, s->n, true, NULL, v, &err);
         if (status == OLL_OK)
-            status = oll_context_embed(ctx, s->tokens, s->n, false, NULL, v + g->n_out, &err);
+            status = oll_context_embed(ctx, 0, s->tokens, s->n, false, NULL, v + g->n_out, &err);
         CHECK_MSG(status == OLL_OK, "%s: %s", g->name, oll_error_text(&err));
         if (status == OLL_OK)
             golden_judge_vector(g, i, v, v + g->n_out, bound_of(g, run), label);

@@ -1,8 +1,8 @@
 /* The memory plan against what loading and full use really take, for every architecture and the
  * real models: plan / measured peak lies within [1.00, 1.05] (cli-and-scheduler 17).
  *
- * Measured is the high-water mark of all allocators while every slot fills its whole context, and
- * the bytes of weights that are read in place. */
+ * Measured is the high-water mark of all allocators while every slot fills its whole context and
+ * then embeds inputs as long, and the bytes of weights that are read in place. */
 #include "engine/base/mem.h"
 #include "engine/plan.h"
 #include "tests/testing.h"
@@ -32,31 +32,13 @@ static void make_text(const struct oll_engine *engine, size_t n, char text[TEXT_
     }
 }
 
-/* Runs a request in each slot at once until the window is full. */
-static void fill_slots(struct oll_engine *engine, const struct oll_engine_params *params)
+/* As many of these requests at once as there are slots, until the last event of each. */
+static void ask_all(struct oll_engine *engine, const struct oll_request *ask, uint32_t n_slots)
 {
-    static int32_t tokens[TOKENS_MAX];
-    static char text[TEXT_MAX];
     uint64_t ids[SLOTS_MAX];
-    const struct oll_model_info *info = oll_engine_info(engine);
-    struct oll_request ask = {.kind = info->is_encoder ? OLL_REQUEST_EMBED : OLL_REQUEST_PROMPT,
-                              .options = oll_options_default(),
-                              .prompt = text,
-                              .raw = true,
-                              .no_shift = true};
-    for (uint32_t i = 0; i < info->n_ctx; i++)
-        tokens[i] = (int32_t)(i % 8);
-    ask.options.ignore_eog = true;
-    ask.options.num_predict = (int32_t)info->n_ctx;
-    if (info->is_encoder) {
-        ask.tokens = tokens;
-        ask.n_tokens = info->n_ctx;
-    } else {
-        make_text(engine, info->n_ctx - 8, text);
-    }
-    for (uint32_t i = 0; i < params->n_slots; i++)
-        CHECK_OK(oll_engine_submit(engine, &ask, &ids[i], NULL));
-    for (uint32_t i = 0; i < params->n_slots; i++) {
+    for (uint32_t i = 0; i < n_slots; i++)
+        CHECK_OK(oll_engine_submit(engine, ask, &ids[i], NULL));
+    for (uint32_t i = 0; i < n_slots; i++) {
         struct oll_event event = {0};
         bool over = false;
         while (!over && oll_engine_next(engine, ids[i], -1, &event) == OLL_OK) {
@@ -66,6 +48,31 @@ static void fill_slots(struct oll_engine *engine, const struct oll_engine_params
         }
         oll_engine_release(engine, ids[i]);
     }
+}
+
+/* Runs a request in each slot at once until the window is full, then embeds as much. */
+static void fill_slots(struct oll_engine *engine, const struct oll_engine_params *params)
+{
+    static int32_t tokens[TOKENS_MAX];
+    static char text[TEXT_MAX];
+    const struct oll_model_info *info = oll_engine_info(engine);
+    struct oll_request prompt = {.kind = OLL_REQUEST_PROMPT,
+                                 .options = oll_options_default(),
+                                 .prompt = text,
+                                 .raw = true,
+                                 .no_shift = true};
+    const struct oll_request embed = {
+        .kind = OLL_REQUEST_EMBED, .tokens = tokens, .n_tokens = info->n_ctx};
+    prompt.options.ignore_eog = true;
+    prompt.options.num_predict = (int32_t)info->n_ctx;
+    for (uint32_t i = 0; i < info->n_ctx; i++)
+        tokens[i] = (int32_t)(i % 8);
+    if (!info->is_encoder) {
+        make_text(engine, info->n_ctx - 8, text);
+        ask_all(engine, &prompt, params->n_slots);
+    }
+    if (CHECK(info->can_embed))
+        ask_all(engine, &embed, params->n_slots);
 }
 
 /* A plan without the tokeniser is no smaller, and not much larger. */

@@ -262,14 +262,14 @@ TEST(encoders_embed_only)
     float v[64], raw[64], *logits;
     struct oll_batch batch = {.n = 3, .tokens = tokens};
     CHECK_STATUS(oll_context_eval(ctx, &batch, NULL, &logits, NULL), OLL_ERR_UNSUPPORTED);
-    CHECK_STATUS(oll_context_embed(ctx, tokens, 31, false, NULL, v, NULL), OLL_ERR_LIMIT);
-    CHECK_STATUS(oll_context_embed(ctx, tokens, 0, false, NULL, v, NULL), OLL_ERR_ARG);
-    CHECK_OK(oll_context_embed(ctx, tokens, 30, false, NULL, v, NULL));
+    CHECK_STATUS(oll_context_embed(ctx, 0, tokens, 31, false, NULL, v, NULL), OLL_ERR_LIMIT);
+    CHECK_STATUS(oll_context_embed(ctx, 0, tokens, 0, false, NULL, v, NULL), OLL_ERR_ARG);
+    CHECK_OK(oll_context_embed(ctx, 0, tokens, 30, false, NULL, v, NULL));
     atomic_bool abort = true;
-    CHECK_STATUS(oll_context_embed(ctx, tokens, 30, true, &abort, raw, NULL), OLL_ERR_CANCELED);
+    CHECK_STATUS(oll_context_embed(ctx, 0, tokens, 30, true, &abort, raw, NULL), OLL_ERR_CANCELED);
     CHECK_EQ(oll_context_seq_len(ctx, 0), 0);
     atomic_store(&abort, false);
-    CHECK_OK(oll_context_embed(ctx, tokens, 30, true, &abort, raw, NULL));
+    CHECK_OK(oll_context_embed(ctx, 0, tokens, 30, true, &abort, raw, NULL));
     double length = 0;
     for (int i = 0; i < 64; i++)
         length += (double)raw[i] * (double)raw[i];
@@ -291,12 +291,44 @@ TEST(a_decoder_embeds_in_passes)
     if (!whole || !parts)
         return;
     float a[64], b[64];
-    CHECK_OK(oll_context_embed(whole, tokens, 70, false, NULL, a, NULL));
-    CHECK_OK(oll_context_embed(parts, tokens, 70, false, NULL, b, NULL));
+    CHECK_OK(oll_context_embed(whole, 0, tokens, 70, false, NULL, a, NULL));
+    CHECK_OK(oll_context_embed(parts, 0, tokens, 70, false, NULL, b, NULL));
     CHECK(same(a, b, 64));
     oll_context_free(whole);
     oll_context_free(parts);
     oll_model_free(model);
+}
+
+/* In a sequence among others: the same vector; they go on as if nothing had been, and what was
+ * known is found again, but nothing of the embedding. */
+TEST(embeddings_beside_other_sequences)
+{
+    static const char *const files[] = {"llama.gguf", "gemma3.gguf"};
+    const struct oll_space space = {{0}};
+    for (int i = 0; i < 2; i++) {
+        struct oll_model *model = open_model(files[i]);
+        struct oll_context *alone = open_context(model, 128, 1, 16);
+        struct oll_context *ctx = open_context(model, 128, 3, 16);
+        if (!alone || !ctx)
+            return;
+        float expected[288] = {0}, v[288] = {0};
+        float *logits = fresh(model, 50);
+        CHECK_OK(oll_context_embed(alone, 0, tokens + 5, 70, false, NULL, expected, NULL));
+        feed(ctx, 0, 0, 40);
+        oll_context_seq_publish(ctx, 0, &space, tokens, 40);
+        feed(ctx, 2, 0, 30);
+        CHECK_OK(oll_context_embed(ctx, 2, tokens + 5, 70, false, NULL, v, NULL));
+        CHECK_MSG(memcmp(v, expected, sizeof v) == 0, "%s", files[i]);
+        CHECK_EQ(oll_context_seq_len(ctx, 0), 40);
+        CHECK_EQ(oll_context_seq_len(ctx, 2), 0);
+        CHECK_EQ(oll_context_match(ctx, &space, tokens, 80), 32);
+        CHECK_EQ(oll_context_match(ctx, &space, tokens + 5, 70), 0);
+        CHECK(same(feed(ctx, 0, 40, 50), logits, 288));
+        oll_free(logits);
+        oll_context_free(alone);
+        oll_context_free(ctx);
+        oll_model_free(model);
+    }
 }
 
 int main(int argc, char **argv) { return testing_main(argc, argv); }

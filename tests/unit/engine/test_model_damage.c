@@ -40,7 +40,7 @@ static oll_status try_model(const char *bytes, uint64_t n_bytes, struct counts *
     status = oll_context_new(model, &size, &ctx, err);
     if (status == OLL_OK && oll_model_facts(model)->is_encoder) {
         float *v = oll_calloc(oll_model_facts(model)->n_embd_out, sizeof *v);
-        status = oll_context_embed(ctx, tokens, 5, false, NULL, v, err);
+        status = oll_context_embed(ctx, 0, tokens, 5, false, NULL, v, err);
         oll_free(v);
     } else if (status == OLL_OK) {
         struct oll_batch batch = {.n = 5, .tokens = tokens};
