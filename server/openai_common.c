@@ -225,9 +225,9 @@ const struct oll_json *openai_format(const struct oll_json *response_format)
 {
     static const struct oll_json json = {.type = OLL_JSON_STRING, .str = "json", .str_len = 4};
     const char *type = oll_json_get_str(response_format, "type", "");
-    if (strcmp(type, "json_object") == 0)
+    if (strcasecmp(type, "json_object") == 0)
         return &json;
-    if (strcmp(type, "json_schema") == 0)
+    if (strcasecmp(type, "json_schema") == 0)
         return oll_json_get(oll_json_get(response_format, "json_schema"), "schema");
     return NULL;
 }

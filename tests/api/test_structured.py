@@ -48,7 +48,7 @@ def check_streams(checks, server, model):
         checks.true(status == 200 and is_answer(text), f"generate: {status} {text}")
         status, parts = lines_of(server, "/v1/chat/completions", {
             "model": model, "messages": messages, "seed": seed, "temperature": 1.5, "max_tokens": 400, "stream": True,
-            "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}}, "data: ")
+            "response_format": {"type": ("json_schema", "JSON_Schema")[seed % 2], "json_schema": {"name": "x", "schema": SCHEMA}}}, "data: ")
         text = "".join(c["delta"].get("content") or "" for p in parts for c in p["choices"])
         checks.true(status == 200 and is_answer(text), f"completions: {status} {text}")
 
