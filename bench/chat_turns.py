@@ -136,12 +136,13 @@ def main():
         for i in range(args.rounds):
             for name, server in servers.items():
                 results[name].append((gaps if args.gaps else turns)(server, args, f"{i}"))
+                if args.restart:
+                    time.sleep(2)  # people pause: pages of sliding windows are kept in idle moments alone
         names = ("gap alone, p95", "gap beside a prompt, p95", "that prompt") if args.gaps else ("first turn", "second turn")
         for name, rows in results.items():
             for k, what in enumerate(names):
                 show(f"{name}: {what}", [row[k] for row in rows])
         if args.restart:
-            time.sleep(2)
             stack.close()
             again = []
             for i in range(args.rounds):

@@ -5,6 +5,7 @@
 #include "engine/base/platform.h"
 #include "server/schedule_internal.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -411,13 +412,17 @@ void schedule_free(struct schedule *s)
 
 /* ---- requests ---- */
 
-/* Window that a request wants: its own, else the configured one, else the usual; never more than
- * the model was trained for. */
+/* Window that somebody named: the request, else the configuration; 0: nobody did. */
+static int64_t named_ctx(const struct schedule *s, const struct schedule_want *want)
+{
+    return want->num_ctx > 0 ? want->num_ctx : s->config.n_ctx;
+}
+
+/* Window that a request wants: the named one, else the usual; never more than the model was
+ * trained for. */
 static uint32_t wanted_ctx(const struct schedule *s, const struct schedule_want *want)
 {
-    int64_t n = want->num_ctx > 0 ? want->num_ctx
-                : s->config.n_ctx ? s->config.n_ctx
-                                  : place_auto_ctx(&s->room);
+    int64_t named = named_ctx(s, want), n = named ? named : place_auto_ctx(&s->room);
     if (want->n_ctx_train > 0 && (uint64_t)n > want->n_ctx_train)
         n = (int64_t)want->n_ctx_train;
     return n < MIN_CTX ? MIN_CTX : n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
@@ -489,6 +494,11 @@ static oll_status make_plan(const struct schedule *s, struct request *r, struct 
     r->task.room = s->room;
     r->task.room.num_gpu = want->num_gpu;
     r->task.room.main_gpu = want->main_gpu;
+    if (want->n_ctx_train > 0 && (uint64_t)named_ctx(s, want) > want->n_ctx_train)
+        oll_log_warn("schedule",
+                     "%s: a context of %" PRId64 " tokens is asked for, but the model was trained "
+                     "with %" PRIu64 ": it gets these",
+                     want->name, named_ctx(s, want), want->n_ctx_train);
     if (!s->config.plan)
         return OLL_OK;
     const struct model m = {.path = (char *)want->path,

@@ -85,6 +85,7 @@ def check_reload(checks, oll, a):
         ask(server, "a", num_ctx=100000)
         ask(server, "a", num_ctx=200000)
         checks.equal(loads(server), 3, "windows beyond the trained one are the trained one")
+        checks.equal(len(re.findall("a context of 100000 tokens is asked for", server.read_log(-1))), 1, "which is said at the load")
         ask(server, "a", num_ctx=200000, num_batch=64)
         ask(server, "a", num_ctx=200000)
         checks.equal(loads(server), 4, "an option that is left open takes what there is")
