@@ -287,7 +287,7 @@ void http_reply_end(struct http_conn *conn)
     struct http_reply *reply = &conn->reply;
     struct http_request *req = &conn->req;
     if (!reply->begun)
-        http_reply_send(req, 500, NULL, "", 0);
+        http_reply_send(req, http_peer_gone(req) ? 499 : 500, NULL, "", 0);
     pthread_mutex_lock(&conn->lock);
     conn->asked = true; /* nothing may follow the last chunk */
     pthread_mutex_unlock(&conn->lock);

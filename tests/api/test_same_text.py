@@ -2,8 +2,10 @@
 """One seeded text in every company: test_same_text.py OLL SHARED.
 
 A reply with a seed is the same alone, beside others, with its prompt cached, with and without speculation, and after a
-restart from OLL_PREFIX_CACHE_DIR; what speculation has tried is counted at /metrics. With OLL_TEST_MODELS also on a real model."""
+restart from OLL_PREFIX_CACHE_DIR; what speculation has tried, and who vanished, is counted at /metrics. With OLL_TEST_MODELS also on a real model."""
+import json
 import os
+import socket
 import sys
 import tempfile
 import threading
@@ -46,7 +48,25 @@ def counter(server, name):
     for line in server.call("GET", "/metrics")[1].decode().splitlines():
         if line.startswith(name + " "):
             return float(line.split()[1])
-    raise RuntimeError(f"{name} is not told")
+    return 0
+
+
+def check_vanishing(checks, case, serve):
+    """A client that goes before its reply is told from a failure of the server."""
+    with serve() as server:
+        case.ask(server, 0)
+        body = json.dumps({"model": "m", "prompt": case.prompt, "raw": True, "stream": False,
+                           "options": {"num_predict": 100000, "num_ctx": case.window}}).encode()
+        counts = {}
+        for attempt in range(50):  # a reply may end before its client is gone
+            with socket.create_connection(("127.0.0.1", server.port)) as gone:
+                gone.sendall(b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+                time.sleep(0.01 * (attempt % 5))
+            time.sleep(0.1)
+            counts = {code: counter(server, f'oll_requests_total{{route="/api/generate",code="{code}"}}') for code in (499, 500)}
+            if counts[499] or counts[500]:
+                break
+        checks.equal(counts, {499: 1, 500: 0}, "a vanished client is counted as such")
 
 
 def wait_for_pages(folder):
@@ -96,6 +116,7 @@ def check(checks, oll, case):
         def serve(**environment):
             return Server(oll, models, "--model", f"m={case.model}", OLLAMA_NUM_PARALLEL="4", **environment)
 
+        check_vanishing(checks, case, serve)
         for settings in SETTINGS:
             check_texts(checks, case, serve, settings, expected)
         check_restart(checks, case, serve, root, expected)
