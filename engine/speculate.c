@@ -22,6 +22,15 @@ void speculate_costs_init(struct speculate_costs *costs)
     costs->ratio[1] = 1; /* by definition */
 }
 
+void speculate_costs_fix(struct speculate_costs *costs, double share)
+{
+    *costs = (struct speculate_costs){.row_ns = 1e6, .is_fixed = true};
+    for (uint32_t n = 1; n <= SPECULATE_ROWS_MAX; n++) {
+        costs->ratio[n] = 1 + share * (n - 1);
+        costs->seen[n] = SEEN_MAX;
+    }
+}
+
 double speculate_cost(const struct speculate_costs *costs, uint32_t n_rows)
 {
     uint32_t below = n_rows, above = n_rows;
@@ -43,7 +52,7 @@ double speculate_cost(const struct speculate_costs *costs, uint32_t n_rows)
 
 void speculate_costs_learn(struct speculate_costs *costs, uint32_t n_rows, uint64_t ns)
 {
-    if (n_rows == 0 || n_rows > SPECULATE_ROWS_MAX || ns == 0)
+    if (costs->is_fixed || n_rows == 0 || n_rows > SPECULATE_ROWS_MAX || ns == 0)
         return;
     const double ratio = speculate_cost(costs, n_rows);
     double t = (double)ns;

@@ -37,9 +37,13 @@ struct speculate_costs {
     uint32_t seen[SPECULATE_ROWS_MAX + 1]; /* how often, at most 16; 0: ratio is not known */
     uint64_t last[SPECULATE_ROWS_MAX + 1]; /* the step in which it was seen last */
     uint64_t n_steps, last_retry;
+    bool is_fixed; /* nothing is learned */
 };
 
 void speculate_costs_init(struct speculate_costs *costs);
+/* Each further row costs row_share of the first, whatever steps take: for what must not depend on
+ * the pace of a machine. */
+void speculate_costs_fix(struct speculate_costs *costs, double row_share);
 /* A step of n_rows rows, each with logits, took so long. */
 void speculate_costs_learn(struct speculate_costs *costs, uint32_t n_rows, uint64_t ns);
 /* What a step of n_rows takes, as a multiple of one row; between known figures a straight line. */

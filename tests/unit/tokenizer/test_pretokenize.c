@@ -2,7 +2,6 @@
  * runs the patterns as published, and both must cut the same pieces from random texts. */
 #include "tests/testing.h"
 
-#include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "tokenizer/pretokenize.h"
 #include "tokenizer/unicode.h"
@@ -10,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- a backtracking matcher for the patterns below ---- */
 
@@ -614,8 +614,15 @@ TEST(names_are_whole_words)
     CHECK(pretok_find("llama3", 6) == pretok_find("llama-bpe", 9));
 }
 
-/* A run of any one character must cost linear time: quadratic matching of these would take minutes.
- */
+static double thread_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
+}
+
+/* A run of any one character must cost linear time: quadratic matching of these would take minutes,
+ * so the bound holds on any machine and with sanitizers. */
 TEST(long_runs_take_linear_time)
 {
     enum { N = 1 << 17 };
@@ -632,13 +639,13 @@ TEST(long_runs_take_linear_time)
             struct pretok_iter it;
             const char *piece;
             size_t n_piece, total = 0;
-            uint64_t start = oll_clock_ns();
+            double start = thread_ms();
             pretok_begin(&it, s, text, n);
             while (pretok_next(&it, &piece, &n_piece))
                 total += n_piece;
-            double ms = (double)(oll_clock_ns() - start) / 1e6;
+            double ms = thread_ms() - start;
             CHECK_EQ(total, n);
-            CHECK_MSG(ms < 500, "%.10s on symbol %d: %.0f ms", s->names, i, ms);
+            CHECK_MSG(ms < 5000, "%.10s on symbol %d: %.0f ms", s->names, i, ms);
         }
     oll_free(text);
 }
