@@ -178,12 +178,16 @@ def check_thinking(checks, browser):
     browser.js("const m = document.getElementById('model'); m.value = 'thinks:latest'; m.onchange();")
     checks.equal(browser.js("return [document.getElementById('think-row').hidden, document.getElementById('think').checked]"), [False, True],
                  "a model that thinks has a switch for it")
-    say(browser, "why")
-    answer_done(browser, 1)
-    found = browser.js("""
-        const details = document.querySelector(".assistant details");
-        return details && [details.open, details.querySelector("div").textContent.length > 0,
-                           details.querySelector("div").checkVisibility({contentVisibilityAuto: true})];""")
+    for _ in range(5):  # the model says anything, now and then nothing at all
+        say(browser, "why")
+        answer_done(browser, 1)
+        found = browser.js("""
+            const details = document.querySelector(".assistant details");
+            return details && [details.open, details.querySelector("div").textContent.length > 0,
+                               details.querySelector("div").checkVisibility({contentVisibilityAuto: true})];""")
+        if found:
+            break
+        browser.click("#fresh")
     checks.equal(found, [False, True, False], "thoughts are folded")
     checks.equal(browser.js("return document.querySelector('.assistant summary').textContent"), "Thoughts", "they are over")
     browser.click(".assistant summary")
