@@ -35,6 +35,7 @@ static const uint64_t ns_per_ms = 1000 * 1000;
 static void set_defaults(struct http_config *c)
 {
     c->max_workers = c->max_workers ? c->max_workers : 576;
+    c->worker_wait_ms = c->worker_wait_ms ? c->worker_wait_ms : 5000;
     c->max_connections = c->max_connections ? c->max_connections : 10000;
     c->max_per_address = c->max_per_address ? c->max_per_address : 1000;
     c->arena_bytes = c->arena_bytes ? c->arena_bytes : (uint64_t)512 << 20;

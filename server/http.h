@@ -79,6 +79,7 @@ struct http_config {
     void (*ended)(const struct http_request *req, int status, uint64_t n_body);
     void *app;
     int max_workers;         /* requests handled at once; 0: 576 */
+    int worker_wait_ms;      /* for one of them to be free, then 503; 0: 5,000 */
     int max_connections;     /* 0: 10,000 */
     int max_per_address;     /* of one peer address that is not loopback; 0: 1,000 */
     uint64_t arena_bytes;    /* memory of one request; 0: 512 MiB */

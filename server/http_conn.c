@@ -467,6 +467,12 @@ void http_conn_tick(struct http_conn *conn, uint64_t now)
             http_conn_close(conn);
         return;
     }
+    if (conn->state == HTTP_CONN_WORK &&
+        late(conn->since_ns, conn->server->config.worker_wait_ms, now) &&
+        http_workers_withdraw(&conn->server->workers, conn)) {
+        http_conn_refuse(conn, 503);
+        return;
+    }
     pthread_mutex_lock(&conn->lock);
     bool stalled = conn->out.len > conn->out_off &&
                    late(conn->progress_ns, conn->server->config.stall_timeout_ms, now);

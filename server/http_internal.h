@@ -71,6 +71,7 @@ struct http_conn {
     struct http_plan plan;
     struct http_reply reply;
     struct http_conn *next_queued; /* in the workers' queue, or the list of finished ones */
+    bool queued;                   /* in the former; under its lock */
 
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t room;  /* `out` has shrunk, or the peer is gone */
@@ -148,8 +149,10 @@ const char *http_status_text(int status);
 /* ---- http_worker.c ---- */
 
 oll_status http_workers_init(struct http_workers *workers, int max_threads);
-/* False when all are busy. */
+/* False when all are busy and as many wait as may. */
 bool http_workers_submit(struct http_workers *workers, struct http_conn *conn);
+/* Takes back one that still waits; false when a worker has it. */
+bool http_workers_withdraw(struct http_workers *workers, struct http_conn *conn);
 /* Waits for all handlers to return. */
 void http_workers_stop(struct http_workers *workers);
 /* Called by a worker: hands a connection back to the loop. */

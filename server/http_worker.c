@@ -1,5 +1,6 @@
 /* Threads for handlers: made when needed, gone after a while without work, never more than the
- * maximum. A request is accepted only when a thread is free for it, so nothing waits here. */
+ * maximum. When all are busy a request waits for one, in a queue of bounded length and for a
+ * bounded time (http_conn_tick): many short requests at once are no reason to turn some away. */
 #include "server/http_internal.h"
 
 #include "engine/base/crypto.h"
@@ -7,7 +8,7 @@
 #include <errno.h>
 #include <time.h>
 
-enum { IDLE_SECONDS = 10, STACK_BYTES = 512 * 1024 };
+enum { IDLE_SECONDS = 10, STACK_BYTES = 512 * 1024, WAITING_MAX = 1024 };
 
 oll_status http_workers_init(struct http_workers *workers, int max_threads)
 {
@@ -40,6 +41,7 @@ static struct http_conn *take(struct http_workers *workers)
         if (!workers->first)
             workers->last = NULL;
         workers->n_queued--;
+        conn->queued = false;
     }
     return conn;
 }
@@ -81,9 +83,11 @@ static bool spawn(struct http_workers *workers)
 bool http_workers_submit(struct http_workers *workers, struct http_conn *conn)
 {
     pthread_mutex_lock(&workers->lock);
-    bool ok = workers->n_idle > workers->n_queued || spawn(workers);
+    bool ok = workers->n_idle > workers->n_queued || spawn(workers) ||
+              workers->n_queued < workers->n_idle + WAITING_MAX;
     if (ok) {
         conn->next_queued = NULL;
+        conn->queued = true;
         if (workers->last)
             workers->last->next_queued = conn;
         else
@@ -94,6 +98,27 @@ bool http_workers_submit(struct http_workers *workers, struct http_conn *conn)
     }
     pthread_mutex_unlock(&workers->lock);
     return ok;
+}
+
+bool http_workers_withdraw(struct http_workers *workers, struct http_conn *conn)
+{
+    pthread_mutex_lock(&workers->lock);
+    const bool queued = conn->queued;
+    if (queued) {
+        struct http_conn *before = NULL;
+        for (struct http_conn *c = workers->first; c != conn; c = c->next_queued)
+            before = c;
+        if (before)
+            before->next_queued = conn->next_queued;
+        else
+            workers->first = conn->next_queued;
+        if (workers->last == conn)
+            workers->last = before;
+        workers->n_queued--;
+        conn->queued = false;
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return queued;
 }
 
 void http_workers_stop(struct http_workers *workers)

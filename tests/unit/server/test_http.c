@@ -414,7 +414,8 @@ TEST(answers_503_beyond_its_workers_and_connections)
     struct oll_strbuf sb;
     int fds[4];
     const char *wait = "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n";
-    start_with((struct http_config){.max_workers = 2, .max_connections = 4, .stop_grace_ms = 50});
+    start_with((struct http_config){
+        .max_workers = 2, .worker_wait_ms = 100, .max_connections = 4, .stop_grace_ms = 50});
     oll_strbuf_init(&sb, 1 << 20);
     for (int i = 0; i < 2; i++) {
         fds[i] = net_connect(port);
@@ -438,6 +439,31 @@ TEST(answers_503_beyond_its_workers_and_connections)
         sleep_ms(5);
     CHECK_STARTS(ask("GET /quick HTTP/1.0\r\n\r\n"), "HTTP/1.1 200 ");
     oll_strbuf_free(&sb);
+    stop();
+}
+
+TEST(waits_for_a_worker_that_is_soon_free)
+{
+    int fds[3];
+    const char *wait = "GET /wait HTTP/1.1\r\nHost: x\r\n\r\n";
+    start_with(
+        (struct http_config){.max_workers = 2, .worker_wait_ms = 60000, .stop_grace_ms = 50});
+    for (int i = 0; i < 3; i++) {
+        fds[i] = net_connect(port);
+        net_send(fds[i], wait, strlen(wait));
+        for (int k = 0; k < 200 && atomic_load(&n_waiting) < (i < 2 ? i + 1 : 2); k++)
+            sleep_ms(5);
+    }
+    sleep_ms(50);
+    CHECK_EQ(atomic_load(&n_waiting), 2);
+    CHECK_STARTS(ask("GET /quick HTTP/1.0\r\n\r\n"), "HTTP/1.1 200 ");
+    for (int left = 2; left >= 0; left--) {
+        close(fds[2 - left]);
+        for (int k = 0; k < 600 && atomic_load(&n_waiting) != (left < 2 ? left : 2); k++)
+            sleep_ms(5);
+        sleep_ms(50);
+        CHECK_EQ(atomic_load(&n_waiting), left < 2 ? left : 2);
+    }
     stop();
 }
 
