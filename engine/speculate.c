@@ -22,15 +22,6 @@ void speculate_costs_init(struct speculate_costs *costs)
     costs->ratio[1] = 1; /* by definition */
 }
 
-void speculate_costs_fix(struct speculate_costs *costs, double share)
-{
-    *costs = (struct speculate_costs){.row_ns = 1e6, .is_fixed = true};
-    for (uint32_t n = 1; n <= SPECULATE_ROWS_MAX; n++) {
-        costs->ratio[n] = 1 + share * (n - 1);
-        costs->seen[n] = SEEN_MAX;
-    }
-}
-
 double speculate_cost(const struct speculate_costs *costs, uint32_t n_rows)
 {
     uint32_t below = n_rows, above = n_rows;

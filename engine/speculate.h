@@ -41,9 +41,6 @@ struct speculate_costs {
 };
 
 void speculate_costs_init(struct speculate_costs *costs);
-/* Each further row costs row_share of the first, whatever steps take: for what must not depend on
- * the pace of a machine. */
-void speculate_costs_fix(struct speculate_costs *costs, double row_share);
 /* A step of n_rows rows, each with logits, took so long. */
 void speculate_costs_learn(struct speculate_costs *costs, uint32_t n_rows, uint64_t ns);
 /* What a step of n_rows takes, as a multiple of one row; between known figures a straight line. */

@@ -1,5 +1,6 @@
 /* Rights that a runner's process gives up. */
 #include "engine/base/confine.h"
+#include "engine/base/platform.h"
 #include "server/env.h"
 #include "server/runner_child_internal.h"
 
@@ -13,17 +14,9 @@
  * many tensors tens of MiB. */
 enum { PLAN_MIB = 1024 };
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#elif defined(__has_feature)
-#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#else
-#define SANITIZED false
-#endif
-
 /* Sanitizers open files and start processes for their reports: in such builds rights are given up
  * on request only. */
-static bool is_confined(void) { return env_bool("OLL_SANDBOX", !SANITIZED); }
+static bool is_confined(void) { return env_bool("OLL_SANDBOX", !OLL_SANITIZED); }
 
 static void say_unconfined(const struct oll_error *err)
 {
@@ -73,7 +66,7 @@ void runner_confine_late(void)
 void runner_confine_plan(const struct child *c)
 {
     struct oll_error err = {0};
-    if (!SANITIZED) /* their shadow is memory, too */
+    if (!OLL_SANITIZED) /* their shadow is memory, too */
         oll_confine_memory((uint64_t)PLAN_MIB << 20);
     if (!is_confined())
         return;

@@ -1,6 +1,6 @@
 /* Rights that a child process gives up, so that a model file that took it over cannot do more than
- * answer wrongly. One implementation per system (confine_linux.c; confine_posix.c does what POSIX
- * can). */
+ * answer wrongly. One implementation per system (confine_linux.c; confine_posix.c where
+ * little can be taken away), and what they have in common (confine.c). */
 #ifndef OLL_BASE_CONFINE_H
 #define OLL_BASE_CONFINE_H
 

@@ -61,17 +61,6 @@ void oll_confine_child(const char *name, int n_fds, bool keep_core)
     close_from(n_fds);
 }
 
-void oll_confine_memory(uint64_t n_bytes)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_DATA, &limit) != 0)
-        return;
-    if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > n_bytes)
-        limit.rlim_cur = n_bytes;
-    limit.rlim_max = limit.rlim_cur;
-    setrlimit(RLIMIT_DATA, &limit);
-}
-
 /* ---- system calls ---- */
 
 #if defined(__x86_64__)

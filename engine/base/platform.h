@@ -10,6 +10,15 @@
 
 enum { OLL_CPU_MAX = 1024 };
 
+/* Whether a sanitizer that wants memory and files of its own is part of this build. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OLL_SANITIZED true
+#elif defined(__has_feature)
+#define OLL_SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define OLL_SANITIZED false
+#endif
+
 /* Processors this process may use, one per physical core first and SMT siblings last, cut to the
  * cgroup's CPU quota (rounded up). Fills at most `max` ids; *n_physical gets the number of leading
  * ids that are distinct physical cores. Returns the count, at least 1. */

@@ -84,6 +84,13 @@ class Server:
             reply = connection.getresponse()
             return reply.status, reply.read()
 
+    def counter(self, name):
+        """A number of /metrics, 0 where it is not yet told."""
+        for line in self.call("GET", "/metrics")[1].decode().splitlines():
+            if line.startswith(name + " "):
+                return float(line.split()[1])
+        return 0
+
     def post(self, path, body):
         """Status and value of a JSON reply."""
         status, data = self.call("POST", path, body)

@@ -28,13 +28,6 @@ def ask(server, prompt, n=12, key=None, **options):
     return reply["response"], reply["prompt_eval_duration"] / 1e9
 
 
-def counter(server, name):
-    for line in server.call("GET", "/metrics")[1].decode().splitlines():
-        if line.startswith(name + " "):
-            return float(line.split()[1])
-    return 0
-
-
 def pages(folder):
     root = os.path.join(folder, "pages")
     return sorted(os.path.join(root, name) for name in os.listdir(root)) if os.path.isdir(root) else []
@@ -71,7 +64,7 @@ def check_restart(checks, offer, prompt, window, what):
     with offer.server() as server:
         again = ask(server, prompt, num_ctx=window)
         checks.equal(again[0], cold[0], f"{what}: the text after a restart")
-        total, cached = (counter(server, f"oll_prompt_tokens{name}_total") for name in ("", "_cached"))
+        total, cached = (server.counter(f"oll_prompt_tokens{name}_total") for name in ("", "_cached"))
         checks.true(cached > 0.5 * total, f"{what}: {cached} of {total} tokens come from the folder")
         checks.equal(ask(server, prompt, num_ctx=window)[0], cold[0], f"{what}: and once more")
         other = ask(server, prompt + " Then", num_ctx=window)

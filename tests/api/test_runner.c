@@ -2,6 +2,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/base/mem.h"
+#include "engine/base/platform.h"
 #include "server/message.h"
 #include "server/runner.h"
 #include "tests/testing.h"
@@ -472,15 +473,6 @@ TEST(a_plan_comes_from_another_process)
     runners_free(runners);
 }
 
-/* Sanitizers need memory without a limit. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#define SANITIZED (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
-#else
-#define SANITIZED 0
-#endif
-
 TEST(a_file_that_is_bad_for_planners_harms_nobody_else)
 {
     static const struct {
@@ -499,7 +491,8 @@ TEST(a_file_that_is_bad_for_planners_harms_nobody_else)
         {"good", "mute", OLL_ERR_INTERNAL, "timed out waiting for m to start - "},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        if (SANITIZED && strcmp(cases[i].model, "greedy") == 0)
+        /* Sanitizers need memory without a limit. */
+        if (OLL_SANITIZED && strcmp(cases[i].model, "greedy") == 0)
             continue;
         struct runners *runners = make_runners(SILENCE_MS, 0);
         struct oll_plan plan = {0};

@@ -44,13 +44,6 @@ class Case:
         return text
 
 
-def counter(server, name):
-    for line in server.call("GET", "/metrics")[1].decode().splitlines():
-        if line.startswith(name + " "):
-            return float(line.split()[1])
-    return 0
-
-
 def check_vanishing(checks, case, serve):
     """A client that goes before its reply is told from a failure of the server."""
     with serve() as server:
@@ -63,7 +56,7 @@ def check_vanishing(checks, case, serve):
                 gone.sendall(b"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
                 time.sleep(0.01 * (attempt % 5))
             time.sleep(0.1)
-            counts = {code: counter(server, f'oll_requests_total{{route="/api/generate",code="{code}"}}') for code in (499, 500)}
+            counts = {code: server.counter(f'oll_requests_total{{route="/api/generate",code="{code}"}}') for code in (499, 500)}
             if counts[499] or counts[500]:
                 break
         checks.equal(counts, {499: 1, 500: 0}, "a vanished client is counted as such")
@@ -91,10 +84,10 @@ def check_texts(checks, case, serve, settings, expected):
             checks.equal(case.ask(server, temperature), text, f"{what}: with its prompt cached, at {temperature}")
             checks.equal(case.beside(server, temperature, 3), text, f"{what}: beside three others, at {temperature}")
         for _ in range(20):  # on a busy machine it may take a while until drafts seem to pay
-            if settings.get("OLL_SPECULATE") == "0" or counter(server, "oll_accepted_tokens_total") > 0:
+            if settings.get("OLL_SPECULATE") == "0" or server.counter("oll_accepted_tokens_total") > 0:
                 break
             case.ask(server, 0)
-        drafted, accepted = (counter(server, f"oll_{name}_tokens_total") for name in ("drafted", "accepted"))
+        drafted, accepted = (server.counter(f"oll_{name}_tokens_total") for name in ("drafted", "accepted"))
         print(f"{what}: {drafted:.0f} tokens drafted, {accepted:.0f} accepted")
         if settings.get("OLL_SPECULATE") == "0":
             checks.equal((drafted, accepted), (0, 0), f"{what}: nothing is drafted")

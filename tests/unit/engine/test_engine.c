@@ -1,39 +1,12 @@
 /* The engine from outside: requests in, events out, on tiny models and the ref device. */
-#include "engine/oll.h"
-
 #include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "engine/base/strbuf.h"
-#include "tests/testing.h"
+#include "tests/unit/engine/golden_engine.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
-
-static struct oll_engine *open_engine(const char *file, uint32_t n_ctx, uint32_t n_slots)
-{
-    struct oll_engine *engine = NULL;
-    struct oll_error err = {0};
-    const char *path = testing_shared("data/golden/%s", file);
-    if (!path[0]) {
-        testing_skip("shared/data/golden is absent");
-        return NULL;
-    }
-    struct oll_engine_params params = {
-        .model_path = path, .devices = "ref", .n_ctx = n_ctx, .n_slots = n_slots};
-    CHECK_MSG(oll_engine_open(&params, &engine, &err) == OLL_OK, "%s", err.text);
-    return engine;
-}
-
-static struct oll_request raw_prompt(const char *text, int32_t n_predict)
-{
-    struct oll_request request = {
-        .kind = OLL_REQUEST_PROMPT, .prompt = text, .raw = true, .options = oll_options_default()};
-    request.options.num_predict = n_predict;
-    request.options.seed = 1;
-    request.options.ignore_eog = true;
-    return request;
-}
 
 struct answer {
     struct oll_strbuf text;

@@ -1,18 +1,12 @@
 /* Pages of the KV cache that outlive their context: what comes back from the folder gives the
  * logits of a cold run, bit by bit, and nothing else ever does. */
 #include "engine/base/clock.h"
-#include "engine/base/log.h"
 #include "engine/base/mem.h"
-#include "engine/eval.h"
-#include "tests/testing.h"
+#include "tests/unit/engine/bed.h"
 #include "tests/unit/engine/folder.h"
 
 #include <pthread.h>
 
-enum { N = 200, N_VOCAB = 288, N_SEQ = 3, N_CTX = 224, N_UBATCH = 48 };
-
-static const struct oll_space nobody = {{0, 0}}, somebody = {{5, 6}};
-static int32_t tokens[N];
 static char folder[FOLDER_MAX];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t came = PTHREAD_COND_INITIALIZER;
@@ -27,64 +21,14 @@ static void wake(void *arg)
     pthread_mutex_unlock(&lock);
 }
 
-static struct oll_model *open_model(const char *file, const char *device)
+static struct oll_context *open_kept(struct oll_model *model, enum oll_dtype kv, uint64_t max_bytes)
 {
-    struct oll_model *model = NULL;
     struct oll_error err = {0};
-    struct oll_model_params params = {.devices = device, .no_tokenizer = true, .n_threads = 2};
-    const char *path = testing_shared("data/golden/%s", file);
-    if (!path[0]) {
-        testing_skip("%s is absent (data/golden)", file);
-        return NULL;
-    }
-    oll_log_set_level(OLL_LOG_ERROR);
-    CHECK_MSG(oll_model_load(path, &params, &model, &err) == OLL_OK, "%s", err.text);
-    uint64_t state = 11;
-    for (int i = 0; i < N; i++)
-        tokens[i] = (int32_t)(testing_random(&state) % N_VOCAB);
-    return model;
-}
-
-static struct oll_context *open_context(struct oll_model *model, enum oll_dtype kv,
-                                        uint64_t max_bytes)
-{
-    struct oll_context *ctx = NULL;
-    struct oll_error err = {0};
-    struct oll_context_params params = {
-        .n_ctx = N_CTX, .n_seq = N_SEQ, .n_ubatch = N_UBATCH, .kv_dtype = kv};
     struct oll_keep_params keep = {.folder = folder, .max_bytes = max_bytes, .wake = wake};
-    CHECK_MSG(oll_context_new(model, &params, &ctx, &err) == OLL_OK, "%s", err.text);
-    if (max_bytes)
+    struct oll_context *ctx = open_context(model, kv);
+    if (ctx && max_bytes)
         CHECK_MSG(oll_context_keep(ctx, &keep, &err) == OLL_OK, "%s", err.text);
     return ctx;
-}
-
-/* Evaluates ids [begin, end) step by step and publishes; the last logits. */
-static float *feed(struct oll_context *ctx, uint32_t seq, const struct oll_space *space,
-                   const int32_t *ids, uint32_t begin, uint32_t end)
-{
-    int32_t seqs[N_UBATCH];
-    struct oll_error err = {0};
-    float *logits = NULL;
-    for (uint32_t i = 0; i < N_UBATCH; i++)
-        seqs[i] = (int32_t)seq;
-    for (uint32_t n; begin < end; begin += n) {
-        n = end - begin < N_UBATCH ? end - begin : N_UBATCH;
-        struct oll_batch batch = {.n = n, .tokens = ids + begin, .seq = seqs};
-        CHECK_MSG(oll_context_eval(ctx, &batch, NULL, &logits, &err) == OLL_OK, "%s", err.text);
-        oll_context_seq_publish(ctx, seq, space, ids, begin + n);
-    }
-    return logits;
-}
-
-static bool as_cold(struct oll_model *model, enum oll_dtype kv, const int32_t *ids, uint32_t n,
-                    const float *logits)
-{
-    struct oll_context *ctx = open_context(model, kv, 0);
-    const float *cold = feed(ctx, 0, &nobody, ids, 0, n);
-    const bool same = logits && cold && memcmp(logits, cold, N_VOCAB * sizeof *cold) == 0;
-    oll_context_free(ctx);
-    return same;
 }
 
 /* What memory and folder together have of the prompt, taken over by the sequence. */
@@ -121,31 +65,31 @@ static void come_back(const char *file, const char *device, enum oll_dtype kv)
     if (!model)
         return;
     folder_make(folder);
-    struct oll_context *ctx = open_context(model, kv, 1 << 30);
+    struct oll_context *ctx = open_kept(model, kv, 1 << 30);
     feed(ctx, 0, &nobody, tokens, 0, 150);
     CHECK_EQ(fetch(ctx, 1, &nobody, tokens, 149), 128);
     oll_context_free(ctx); /* keeps what it has */
     CHECK_EQ(folder_pages(folder, 0, path), model_pages(file));
 
-    ctx = open_context(model, kv, 1 << 30);
+    ctx = open_kept(model, kv, 1 << 30);
     CHECK_EQ(oll_context_match(ctx, &nobody, tokens, 150), 0);
     CHECK_EQ(fetch(ctx, 2, &somebody, tokens, 149), 0); /* another key's */
     CHECK_EQ(fetch(ctx, 1, &nobody, tokens, 149), 128);
-    CHECK(as_cold(model, kv, tokens, 150, feed(ctx, 1, &nobody, tokens, 128, 150)));
+    CHECK(as_cold(model, kv, tokens, 150, feed(ctx, 1, &nobody, tokens, 128, 150), true));
     /* Beside a sequence that has them in memory, and one that needs more than memory has. */
     CHECK_EQ(fetch(ctx, 0, &nobody, tokens, 100), 100);
-    CHECK(as_cold(model, kv, tokens, 120, feed(ctx, 0, &nobody, tokens, 100, 120)));
+    CHECK(as_cold(model, kv, tokens, 120, feed(ctx, 0, &nobody, tokens, 100, 120), true));
     oll_context_free(ctx);
 
-    ctx = open_context(model, kv, 1 << 30);
+    ctx = open_kept(model, kv, 1 << 30);
     CHECK_EQ(fetch(ctx, 0, &nobody, tokens, 70), 64);
     feed(ctx, 0, &nobody, tokens, 64, 70);
     CHECK_EQ(fetch(ctx, 0, &nobody, tokens, 149), 128);
-    CHECK(as_cold(model, kv, tokens, 180, feed(ctx, 0, &nobody, tokens, 128, 180)));
+    CHECK(as_cold(model, kv, tokens, 180, feed(ctx, 0, &nobody, tokens, 128, 180), true));
     /* A fetch that is given up, and one behind it. */
     CHECK(!oll_context_seq_fetch(ctx, 1, &nobody, tokens, 31, 0));
     oll_context_free(ctx);
-    ctx = open_context(model, kv, 1 << 30);
+    ctx = open_kept(model, kv, 1 << 30);
     CHECK(oll_context_seq_fetch(ctx, 1, &nobody, tokens, 170, 0));
     oll_context_seq_clear(ctx, 1);
     CHECK_EQ(fetch(ctx, 1, &nobody, tokens, 170), 160);
@@ -173,7 +117,7 @@ TEST(damage_costs_time_alone)
         return;
     for (int round = 0; round < 20; round++) {
         folder_make(folder);
-        struct oll_context *ctx = open_context(model, OLL_F16, 1 << 30);
+        struct oll_context *ctx = open_kept(model, OLL_F16, 1 << 30);
         feed(ctx, 0, &nobody, tokens, 0, 150);
         oll_context_free(ctx);
         CHECK_EQ(folder_pages(folder, round % 4, path), 4);
@@ -183,10 +127,10 @@ TEST(damage_costs_time_alone)
         OLL_ASSERT(fseek(f, at, SEEK_SET) == 0);
         const int c = fgetc(f);
         OLL_ASSERT(fseek(f, at, SEEK_SET) == 0 && fputc(c ^ 0x40, f) != EOF && fclose(f) == 0);
-        ctx = open_context(model, OLL_F16, 1 << 30);
+        ctx = open_kept(model, OLL_F16, 1 << 30);
         const uint32_t held = fetch(ctx, 0, &nobody, tokens, 149);
         CHECK(held % 32 == 0 && held < 128);
-        CHECK(as_cold(model, OLL_F16, tokens, 150, feed(ctx, 0, &nobody, tokens, held, 150)));
+        CHECK(as_cold(model, OLL_F16, tokens, 150, feed(ctx, 0, &nobody, tokens, held, 150), true));
         CHECK_EQ(folder_pages(folder, 0, path), 3); /* the damaged one is gone */
         oll_context_free(ctx);
         CHECK_EQ(folder_pages(folder, 0, path), 4); /* and whole again */
@@ -212,10 +156,10 @@ TEST(what_differs_is_kept_apart)
             struct oll_model *model = open_model(forms[i].file, forms[i].device);
             if (!model)
                 break;
-            struct oll_context *ctx = open_context(model, forms[i].kv, 1 << 30);
+            struct oll_context *ctx = open_kept(model, forms[i].kv, 1 << 30);
             CHECK_EQ(fetch(ctx, 0, &nobody, tokens, 149), turn ? 128 : 0);
             CHECK(as_cold(model, forms[i].kv, tokens, 150,
-                          feed(ctx, 0, &nobody, tokens, turn ? 128 : 0, 150)));
+                          feed(ctx, 0, &nobody, tokens, turn ? 128 : 0, 150), true));
             oll_context_free(ctx);
             oll_model_free(model);
         }
@@ -234,7 +178,7 @@ static void histories(const char *file)
         return;
     folder_make(folder);
     for (int life = 0; life < 4; life++) {
-        struct oll_context *ctx = open_context(model, OLL_F32, life == 3 ? 200000 : 1 << 30);
+        struct oll_context *ctx = open_kept(model, OLL_F32, life == 3 ? 200000 : 1 << 30);
         for (int step = 0; step < 30; step++) {
             uint32_t seq = (uint32_t)(testing_random(&seed) % N_SEQ);
             uint32_t n = 40 + (uint32_t)(testing_random(&seed) % (N_CTX - 40));
@@ -247,8 +191,8 @@ static void histories(const char *file)
             const uint32_t held = fetch(ctx, seq, space, ids, n - 1);
             n_fetched += held >= known + 32;
             float *logits = feed(ctx, seq, space, ids, held, n);
-            CHECK_MSG(as_cold(model, OLL_F32, ids, n, logits), "step %d: %u of %u were there", step,
-                      held, n);
+            CHECK_MSG(as_cold(model, OLL_F32, ids, n, logits, true), "step %d: %u of %u were there",
+                      step, held, n);
             for (int i = 0; testing_random(&seed) % 3 == 0 && i < 8; i++)
                 (void)oll_context_keep_step(ctx);
         }

@@ -274,6 +274,32 @@ TEST(a_first_step_is_no_leap)
     machine_free(m, 1);
 }
 
+TEST(a_slot_in_debt_drafts_nothing_until_it_is_paid_off)
+{
+    static const int32_t text[] = {1, 2, 3, 4, 5, 6, 1, 2, 3, 4};
+    enum { N_TEXT = sizeof text / sizeof text[0] };
+    struct speculate_costs costs;
+    struct speculator s;
+    struct speculate_offer offer;
+    speculate_costs_init(&costs);
+    for (uint32_t n = 1; n <= 8; n++)
+        speculate_costs_learn(&costs, n, n * ROW_NS); /* a row costs as much as a step */
+    CHECK_OK(speculate_init(&s, N_CTX, NULL));
+    speculate_begin(&s);
+    speculate_look(&s, text, N_TEXT, 4, &offer);
+    CHECK(offer.n == 4 && offer.tokens[0] == 5);
+    speculate_settle(&s, &costs, 1, 4, 4, 0); /* four rows in vain, one token of credit */
+    speculate_look(&s, text, N_TEXT, 4, &offer);
+    CHECK_EQ(offer.n, 0);
+    uint32_t n_plain = 0;
+    for (; offer.n == 0 && n_plain < 5000; n_plain++) {
+        speculate_settle(&s, &costs, 1, 0, 0, 0);
+        speculate_look(&s, text, N_TEXT, 4, &offer);
+    }
+    CHECK_MSG(n_plain > 500 && n_plain < 700, "%u plain tokens", n_plain);
+    speculate_free(&s);
+}
+
 TEST(another_reply_begins_anew)
 {
     struct machine *m = machine_new(0.1, repeating, 1);

@@ -2,6 +2,7 @@
  * runs the patterns as published, and both must cut the same pieces from random texts. */
 #include "tests/testing.h"
 
+#include "engine/base/clock.h"
 #include "engine/base/mem.h"
 #include "tokenizer/pretokenize.h"
 #include "tokenizer/unicode.h"
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* ---- a backtracking matcher for the patterns below ---- */
 
@@ -614,13 +614,6 @@ TEST(names_are_whole_words)
     CHECK(pretok_find("llama3", 6) == pretok_find("llama-bpe", 9));
 }
 
-static double thread_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6;
-}
-
 /* A run of any one character must cost linear time: quadratic matching of these would take minutes,
  * so the bound holds on any machine and with sanitizers. */
 TEST(long_runs_take_linear_time)
@@ -639,11 +632,11 @@ TEST(long_runs_take_linear_time)
             struct pretok_iter it;
             const char *piece;
             size_t n_piece, total = 0;
-            double start = thread_ms();
+            const uint64_t start = oll_clock_thread_ns();
             pretok_begin(&it, s, text, n);
             while (pretok_next(&it, &piece, &n_piece))
                 total += n_piece;
-            double ms = thread_ms() - start;
+            const double ms = (double)(oll_clock_thread_ns() - start) * 1e-6;
             CHECK_EQ(total, n);
             CHECK_MSG(ms < 5000, "%.10s on symbol %d: %.0f ms", s->names, i, ms);
         }
